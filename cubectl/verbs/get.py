@@ -7,7 +7,7 @@ this program too.
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cubectl.api import JSON, TABLE, revision_of, strange
 from cubectl.objects.targets import Target, targets_in
@@ -21,20 +21,28 @@ from cubernetes.api.notation.jsontext import Tree
 from cubernetes.api.resource import Resource
 from cubernetes.client.wire.queries import Query
 
-OUTPUTS = ("wide", "yaml", "json", "name")
+if TYPE_CHECKING:
+    from cubectl.forms import Text
+    from cubernetes.api.notation.jsonpath import Path
 
 type Found = list[tuple[Resource, list[Tree]]]
-# Makes the text of objects; the second argument tells whether one alone was asked for.
-type Text = Callable[[list[Tree], bool], str]
+PLAIN = ("wide", "yaml", "json", "name")
+TOLD = (
+    "wide, yaml, json, name, jsonpath=TEMPLATE, jsonpath-file=FILE, go-template=TEMPLATE, "
+    "go-template-file=FILE or custom-columns=TITLE:PATH,..."
+)
+# What a list is, where a watch would tell of it.
+ADDED = "ADDED"
 
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="KIND[,KIND] [NAME ...] | KIND/NAME ...")
-    forms = "wide, yaml, json, name, jsonpath=TEMPLATE or custom-columns=TITLE:PATH,..."
-    parser.add_argument("-o", "--output", default="", metavar="FORM", help=forms)
+    parser.add_argument("-o", "--output", default="", metavar="FORM", help=TOLD)
     parser.add_argument("--sort-by", default="", metavar="PATH", help="such as .metadata.name")
     parser.add_argument("--raw", default="", metavar="PATH", help="what stands at a path")
     parser.add_argument("-w", "--watch", action="store_true", help="go on with every change")
+    parser.add_argument("--output-watch-events", action="store_true",
+                        help="with -w: what happened, too: ADDED, MODIFIED or DELETED")  # fmt: skip
     parser.add_argument("-A", "--all-namespaces", action="store_true")
     parser.add_argument("--no-headers", action="store_true")
     parser.add_argument("--show-labels", action="store_true")
@@ -45,9 +53,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace, session: Session) -> None:
     if options.raw:
-        if options.words or not options.raw.startswith("/"):
-            raise Misused("--raw: must be a path such as /api/v1/nodes, and no other argument")
-        session.out.write(session.api.text(options.raw).decode(errors="backslashreplace"))
+        _print_raw(options, session)
         return
     form = _form_of(options)
     targets = targets_in(options.words, session.kinds)
@@ -76,6 +82,40 @@ def run(options: Namespace, session: Session) -> None:
             _print_whole(options, session, found, is_one=is_one)
 
 
+def _form_of(options: Namespace) -> "Text | None":
+    """Return what makes the text of a template or of columns; None for the plain forms.
+
+    Raises: Misused: it cannot be read, before anything is asked.
+    """
+    if options.sort_by:
+        _path(options.sort_by)
+    if options.output in ("", *PLAIN):
+        return None
+    # Templates are read when they are needed: most lists have no use of them.
+    from cubectl.forms import form_of
+
+    form = form_of(options.output, is_headless=options.no_headers)
+    if form is None:
+        raise Misused(f"--output: {options.output[:80]!r} is none of {TOLD}")
+    return form
+
+
+def _path(text: str) -> "Path":
+    """Read the path of --sort-by. Raises: Misused."""
+    from cubectl.output.columns import one_path
+
+    try:
+        return one_path(text)
+    except ValueError as error:
+        raise Misused(f"{text}: {error}") from error
+
+
+def _print_raw(options: Namespace, session: Session) -> None:
+    if options.words or not options.raw.startswith("/"):
+        raise Misused("--raw: must be a path such as /api/v1/nodes, and no other argument")
+    session.out.write(session.api.text(options.raw).decode(errors="backslashreplace"))
+
+
 def _check(options: Namespace, targets: Sequence[Target], query: Query) -> None:
     is_named = any(target.name for target in targets)
     if is_named and options.all_namespaces:
@@ -84,59 +124,10 @@ def _check(options: Namespace, targets: Sequence[Target], query: Query) -> None:
         raise Misused("use names or a selector, not both")
     if options.watch and (options.sort_by or "=" in options.output):
         raise Misused("-w goes with wide, yaml, json and name, and with no --sort-by")
+    if options.output_watch_events and not options.watch:
+        raise Misused("--output-watch-events can only be used with -w/--watch")
     if options.watch and len(targets) > 1:
         raise Misused("-w follows one kind, or one object")
-
-
-def _form_of(options: Namespace) -> Text | None:
-    """Return what makes the text of a template or of columns; None for the plain forms.
-
-    Raises: Misused: it cannot be read, before anything is asked.
-    """
-    name, _, text = options.output.partition("=")
-    try:
-        if options.sort_by:
-            _path(options.sort_by)
-        if name in ("jsonpath", "custom-columns") and text:
-            return _templated(text) if name == "jsonpath" else _columned(text, options.no_headers)
-    except ValueError as error:
-        raise Misused(f"{options.output or options.sort_by}: {error}") from error
-    if options.output not in ("", *OUTPUTS):
-        allowed = "wide, yaml, json, name, jsonpath=TEMPLATE, custom-columns=TITLE:PATH,..."
-        raise Misused(f"--output: {options.output[:80]!r} is none of {allowed}")
-    return None
-
-
-def _path(text: str) -> Any:
-    # The language of paths is read when it is needed: most lists have no use of it.
-    from cubectl.output.columns import one_path
-
-    return one_path(text)
-
-
-def _templated(text: str) -> Text:
-    from cubernetes.api.notation.jsonpath import template_of, text_for
-
-    template = template_of(text)
-
-    def form(trees: list[Tree], is_one: bool) -> str:
-        if is_one and not trees:
-            return ""
-        return text_for(template, trees[0] if is_one else printers.list_of(trees))
-
-    return form
-
-
-def _columned(text: str, is_headless: bool) -> Text:
-    from cubectl.output.columns import columns_of, rows_of
-
-    columns = columns_of(text)
-
-    def form(trees: list[Tree], _: bool) -> str:
-        heads = [] if is_headless else [[column.title for column in columns]]
-        return printers.table_text([*heads, *rows_of(columns, trees)])
-
-    return form
 
 
 def _sorted(options: Namespace, trees: list[Tree]) -> list[Tree]:
@@ -261,10 +252,11 @@ class Printed:
         self._has_heads = not options.no_headers
         self._has_namespace = options.all_namespaces and kind.namespaced
         self._has_labels = options.show_labels
+        self._has_events = options.output_watch_events
         is_wide = options.output == "wide"
         self._shown = [is_wide or not head.is_wide for head in table.heads]
         self._heads = self._framed(
-            "NAMESPACE", [head.title.upper() for head in table.heads], "LABELS"
+            "EVENT", "NAMESPACE", [head.title.upper() for head in table.heads], "LABELS"
         )
         self._widths: list[int] = []
 
@@ -275,21 +267,24 @@ class Printed:
         shown = [self._heads, *shown] if self._has_heads else shown
         return printers.table_text(shown, self._session.width)
 
-    def line(self, row: Row) -> str:
-        """Return one more row, under those that were printed."""
-        return printers.row_text(self._row(row), self._widths, self._session.width)
+    def line(self, verdict: str, row: Row) -> str:
+        """Return one more row, under those that were printed; verdict: what happened to it."""
+        return printers.row_text(self._row(row, verdict), self._widths, self._session.width)
 
-    def _row(self, row: Row) -> list[str]:
+    def _row(self, row: Row, verdict: str = ADDED) -> list[str]:
         cells = [printers.safe(cell) for cell in row.cells]
         if self._is_mixed and cells:
             cells[0] = printers.name_of(self._kind, str(row.metadata["name"]))
         space = printers.safe(str(row.metadata.get("namespace", "")))
-        return self._framed(space, cells, printers.labels_cell(row.metadata))
+        return self._framed(
+            printers.safe(verdict), space, cells, printers.labels_cell(row.metadata)
+        )
 
-    def _framed(self, space: str, cells: Sequence[str], labels: str) -> list[str]:
+    def _framed(self, event: str, space: str, cells: Sequence[str], labels: str) -> list[str]:
         """Return the cells that are shown, with what stands before and behind them."""
         shown = [cell for cell, is_shown in zip(cells, self._shown, strict=True) if is_shown]
-        before = [space] if self._has_namespace else []
+        before = [event] if self._has_events else []
+        before += [space] if self._has_namespace else []
         return [*before, *shown, *([labels] if self._has_labels else [])]
 
 
@@ -328,20 +323,26 @@ def _watch(
         printed = Printed(options, session, target.kind, table)
         session.out.write(printed.text(table.rows))
         session.out.flush()
-        for row in _changes(asked, ROWS, table.rows, revision):
-            session.say(printed.line(row))
+        for verdict, row in _changes(asked, ROWS, table.rows, revision):
+            session.say(printed.line(verdict, row))
         return
     whole = printers.yaml_text if options.output == "yaml" else printers.json_text
     items, revision = TREES.listed(asked)
-    for tree in chain(items, _changes(asked, TREES, items, revision)):
+    found = ((ADDED, tree) for tree in items)
+    for verdict, tree in chain(found, _changes(asked, TREES, items, revision)):
         if options.output == "name":
             session.say(printers.name_of(target.kind, tree["metadata"]["name"]))
-        else:
-            session.say(whole(_shown(options, tree)).rstrip("\n"))
+            continue
+        told = _shown(options, tree)
+        if options.output_watch_events:
+            told = {"type": verdict, "object": told}
+        session.say(whole(told).rstrip("\n"))
 
 
-def _changes[T](asked: Asked, form: Form[T], listed: Sequence[T], revision: str) -> Iterator[T]:
-    """Yield what changes after a list, for ever; listed is what that list had."""
+def _changes[T](
+    asked: Asked, form: Form[T], listed: Sequence[T], revision: str
+) -> Iterator[tuple[str, T]]:
+    """Yield what changes after a list, for ever, and how; listed is what that list had."""
     session, kind, place, query = asked
     seen = {_version(form.metadata(one)) for one in listed}
     while True:
@@ -349,11 +350,12 @@ def _changes[T](asked: Asked, form: Form[T], listed: Sequence[T], revision: str)
             for change in session.api.watch(kind, place, revision, query, accept=form.accept):
                 revision = revision_of(change.tree)
                 if change.verdict != "BOOKMARK":
-                    yield from form.changed(change.tree)
+                    yield from ((change.verdict, one) for one in form.changed(change.tree))
         except Gone:
             # The history is gone: what is there now, less what was there already.
             listed, revision = form.listed(asked)
-            yield from (one for one in listed if _version(form.metadata(one)) not in seen)
+            fresh = [one for one in listed if _version(form.metadata(one)) not in seen]
+            yield from ((ADDED, one) for one in fresh)
             seen = {_version(form.metadata(one)) for one in listed}
 
 

@@ -124,7 +124,15 @@ def _literal(text: str) -> list[str]:
 
 
 def _parts_of(action: str) -> Iterator[str | Path]:
-    """Yield what stands between braces: quoted text, and paths. Raises: Malformed."""
+    """Yield what stands between braces: quoted text, and paths; nothing is the whole tree.
+
+    Raises: Malformed.
+    """
+    if not action:
+        yield Path(())
+    rest = _WORD.sub("", action).strip()
+    if rest:
+        raise Malformed(f"unterminated array or text in {action[:40]!r}")
     for word in _WORD.findall(action):
         yield _plain(word) if _QUOTED.fullmatch(word) else path_of(word)
 
@@ -171,7 +179,8 @@ def _union_of(text: str) -> Union:
 def _element_of(word: str) -> Field | Part | Every:
     """Raises: Malformed."""
     if _QUOTED.fullmatch(word):
-        return Field(_plain(word))
+        # A dot may be escaped here too, as in a name without quotes.
+        return Field(_plain(word.replace("\\.", ".")))
     if word == "*":
         return Every()
     found = _PART.fullmatch(word)
@@ -197,6 +206,8 @@ def _filter_of(text: str) -> Filter:
 
 def _operand_of(text: str) -> Path | Constant:
     """Raises: Malformed."""
+    if not text:
+        raise Malformed("a filter compares with nothing")
     if _QUOTED.fullmatch(text):
         return Constant(_plain(text))
     if text in ("true", "false"):

@@ -1,6 +1,11 @@
 """kubectl's JSONPath templates: the examples of its manual, and what cannot be read."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
 from cubernetes.api.notation.jsonpath import Malformed, path_of, template_of, text_for, values_at
 
@@ -96,3 +101,44 @@ def test_what_cannot_be_read_is_refused(template: str) -> None:
 
 def test_a_path_alone_is_read_too() -> None:
     assert values_at(path_of(".status.capacity.cpu"), LIST["items"][0]) == ["4"]
+
+
+# What kubectl itself makes of templates; see there how that was found.
+TABLE = yaml.safe_load((Path(__file__).parent / "jsonpath.yaml").read_text(encoding="utf-8"))
+
+
+def unordered(text: str) -> Any:
+    """Return what is equal where only the order of fields differs: kubectl's is by chance."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return sorted(text.split())
+
+
+def answered(template: str) -> str | None:
+    try:
+        return text_for(template_of(template), TABLE["pod"])
+    except Malformed:
+        return None
+
+
+@pytest.mark.parametrize(("template", "expected"), TABLE["same"].items())
+def test_a_template_answers_as_kubectl_does(template: str, expected: str) -> None:
+    told = answered(template)
+
+    assert told is not None
+    assert told == expected or unordered(told) == unordered(expected)
+
+
+@pytest.mark.parametrize("template", TABLE["refused"])
+def test_what_kubectl_refuses_is_refused(template: str) -> None:
+    assert answered(template) is None
+
+
+@pytest.mark.parametrize(("template", "told"), TABLE["other"].items())
+def test_where_we_differ_it_is_written_down(template: str, told: dict[str, str | None]) -> None:
+    """A path that leads nowhere is empty, whatever is at its end; a slip of the pen is refused."""
+    ours = answered(template)
+
+    assert ours == told["ours"]
+    assert ours != told["kubectl"]

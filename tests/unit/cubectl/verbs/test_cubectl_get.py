@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +176,45 @@ def test_a_watch_prints_what_is_and_then_each_change(server: TinyServer) -> None
     assert said.code == 130
     # The next watch begins where the bookmark was.
     assert "resourceVersion=201" in server.asked[-1][1]
+
+
+def test_a_watch_tells_what_happened_where_that_is_asked_for(server: TinyServer) -> None:
+    pod = server.trees["/api/v1/namespaces/default/pods/web-10"]
+    gone = {**pod, "metadata": {**pod["metadata"], "resourceVersion": "200"}}
+    server.changes = [("DELETED", gone)]
+
+    said = run(server, "get pods -w --output-watch-events --no-headers")
+
+    assert said.out == (
+        "ADDED   web-0    1/1   Running   0   60m\n"
+        "ADDED   web-10   0/1   Pending   0   60m\n"
+        "DELETED   web-10   0/1     Pending   0          60m\n"
+    )
+    server.changes = [("DELETED", gone)]
+    told = run(server, "get pods -w --output-watch-events -o json").out
+    events = [json.loads(f"{{{one}") for one in told.split("\n{")[1:]]
+    first = json.loads(told.split("\n{")[0])
+    assert [one["type"] for one in (first, *events)] == ["ADDED", "ADDED", "DELETED"]
+    assert events[-1]["object"]["metadata"]["name"] == "web-10"
+
+    assert run(server, "get pods --output-watch-events").code == 2
+
+
+def test_templates_stand_in_the_line_or_in_a_file(server: TinyServer, tmp_path: Path) -> None:
+    text = "{{range .items}}{{.metadata.name}}={{.status.phase}};{{end}}"
+    (tmp_path / "names").write_text(text)
+    names = "web-0=Running;web-10=Pending;"
+
+    assert run(server, f"get pods -o go-template-file={tmp_path}/names").out == names
+    assert run(server, "get pod web-0 -o go-template={{.metadata.name}}").out == "web-0"
+    (tmp_path / "path").write_text("{.items[*].metadata.name}")
+    assert run(server, f"get pods -o jsonpath-file={tmp_path}/path").out == "web-0 web-10"
+
+    wrong = run(server, "get pods -o go-template={{.items")
+    assert (wrong.code, "unclosed action" in wrong.err) == (2, True)
+    wrong = run(server, "get pods -o go-template={{.kind.name}}")
+    assert (wrong.code, "can't evaluate field name" in wrong.err) == (1, True)
+    assert run(server, "get pods -o go-template-file=/absent").code == 2
 
 
 def test_a_watch_of_one_object_asks_for_it_alone(server: TinyServer) -> None:
