@@ -293,9 +293,9 @@ def _api_versions() -> Verb:
 
 
 def _cluster_info() -> Verb:
-    from cubectl.verbs.about import resources
+    from cubectl.verbs.about import clusterinfo
 
-    return resources.INFO
+    return clusterinfo.VERB
 
 
 def _completion() -> Verb:
@@ -364,7 +364,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("explain", "tell what the fields of a kind are", _explain),
     Entry("api-resources", "tell the kinds that the cluster has", _api_resources),
     Entry("api-versions", "tell the versions of its groups", _api_versions),
-    Entry("cluster-info", "tell where it is", _cluster_info),
+    Entry("cluster-info", "tell where it is; dump: all that there is", _cluster_info),
     Entry("config", "tell and change what the kubeconfig says", _config),
     Entry("completion", "let a shell complete command lines: bash, zsh, fish", _completion),
     Entry("plugin", "tell the programs on PATH that are verbs", _plugin),

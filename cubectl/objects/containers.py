@@ -36,6 +36,18 @@ def with_containers(tree: Tree, names: Collection[str], changed: Changed) -> Tre
     return {**tree, "spec": {**spec, "containers": new}}
 
 
+def containers_in(tree: Tree) -> Sequence[Tree]:
+    """Return the containers of a workload or a pod. Raises: Failed: it has none."""
+    found: list[Tree] = []
+
+    def noted(one: Tree) -> Tree:
+        found.append(one)
+        return one
+
+    with_containers(tree, [ALL], noted)
+    return found
+
+
 def with_images(tree: Tree, images: Mapping[str, str]) -> Tree:
     """Return an object with other images, by the container's name or `*` for all."""
 
@@ -45,27 +57,29 @@ def with_images(tree: Tree, images: Mapping[str, str]) -> Tree:
     return with_containers(tree, images.keys(), changed)
 
 
-def with_variables(tree: Tree, name: str, variables: Mapping[str, str | None]) -> Tree:
-    """Return an object whose containers have other variables; None takes one away."""
+def with_variables(tree: Tree, name: str, variables: Mapping[str, str | Tree | None]) -> Tree:
+    """Return an object whose containers have other variables; None takes one away.
+
+    One that is no text is where its text comes from: a key of a ConfigMap or Secret.
+    """
+    told = {key: _variable(key, text) for key, text in variables.items() if text is not None}
 
     def changed(one: Tree) -> Tree:
         before = one.get("env") or []
         known = {each["name"] for each in before}
         kept = [
-            {"name": each["name"], "value": text}
-            if (text := variables.get(each["name"])) is not None
-            else each
+            told.get(each["name"], each)
             for each in before
-            if each["name"] not in variables or variables[each["name"]] is not None
+            if each["name"] not in variables or each["name"] in told
         ]
-        added = [
-            {"name": key, "value": text}
-            for key, text in variables.items()
-            if text is not None and key not in known
-        ]
+        added = [each for key, each in told.items() if key not in known]
         return {**one, "env": [*kept, *added]} if kept or added or before else one
 
     return with_containers(tree, [name], changed)
+
+
+def _variable(name: str, text: str | Tree) -> Tree:
+    return {"name": name, "value" if isinstance(text, str) else "valueFrom": text}
 
 
 def with_resources(

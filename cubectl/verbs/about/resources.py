@@ -1,4 +1,4 @@
-"""`cubectl api-resources`, `api-versions`, `cluster-info`: what there is, and where."""
+"""`cubectl api-resources` and `api-versions`: what there is."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -55,11 +55,5 @@ def run_versions(_: Namespace, session: Session) -> None:
         session.say(safe(str(version)))
 
 
-def run_info(_: Namespace, session: Session) -> None:
-    session.api.raw("/version")
-    session.say(f"Kubernetes control plane is running at {session.transport.place.url}")
-
-
 RESOURCES = Verb(configure, run)
 VERSIONS = Verb(configure_nothing, run_versions)
-INFO = Verb(configure_nothing, run_info)

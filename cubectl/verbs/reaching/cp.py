@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from cubectl.objects.targets import pod_called
 from cubectl.output.printers import safe
+from cubectl.output.progress import Progress, counted
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
 from cubectl.verbs.execute import Container, Files, run_in
@@ -75,9 +76,13 @@ def _fetch(session: Session, there: There, here: str, container: str) -> None:
     name = name if name not in ("", ".", "..") else "."
     command = ["tar", "-cf", "-", "-C", folder, f"./{name}" if name != "." else "."]
     reader, writer = _pipe()
-    unpacking = Unpacking(reader, name, Path(here))
+    progress = Progress(session.err, session.monotonic, safe(name))
+    unpacking = Unpacking(reader, name, Path(here), progress)
     files = Files(stdout=writer, ours=writer, beside=unpacking.run)
-    code = _run(session, there.container(container), command, files)
+    try:
+        code = _run(session, there.container(container), command, files)
+    finally:
+        progress.end()
     for warning in unpacking.warnings:
         session.tell(f"warning: {safe(warning)}")
     if unpacking.trouble is not None:
@@ -100,9 +105,13 @@ def _bring(session: Session, here: str, there: There, container: str) -> None:
     path = normpath(path)
     command = ["tar", "-xmf", "-", "-C", dirname(path) or "."]
     reader, writer = _pipe()
-    packing = Packing(writer, Path(here), basename(path))
+    progress = Progress(session.err, session.monotonic, safe(basename(path)))
+    packing = Packing(writer, Path(here), basename(path), progress)
     files = Files(stdin=reader, ours=reader, beside=packing.run)
-    code = _run(session, there.container(container), command, files)
+    try:
+        code = _run(session, there.container(container), command, files)
+    finally:
+        progress.end()
     if packing.trouble is not None:
         raise Failed(f"{here}: {packing.trouble}")
     if code:
@@ -128,8 +137,8 @@ def _run(session: Session, there: Container, command: Sequence[str], files: File
 class Unpacking:
     """Writes what a tar holds of one name to a place here."""
 
-    def __init__(self, reader: int, name: str, place: Path) -> None:
-        self._reader, self._name, self._place = reader, name, place
+    def __init__(self, reader: int, name: str, place: Path, progress: Progress) -> None:
+        self._reader, self._name, self._place, self._progress = reader, name, place, progress
         self.warnings: list[str] = []
         self.trouble: Exception | None = None
         self.count = 0
@@ -138,7 +147,9 @@ class Unpacking:
         try:
             with (
                 os.fdopen(self._reader, "rb") as file,
-                tarfile.open(fileobj=file, mode="r|", bufsize=PIECE_BYTES) as tar,
+                tarfile.open(
+                    fileobj=counted(file, self._progress), mode="r|", bufsize=PIECE_BYTES
+                ) as tar,
             ):
                 for member in tar:
                     self.count += 1
@@ -186,8 +197,8 @@ class Unpacking:
 class Packing:
     """Writes a file or a folder as a tar, under another name and as nobody's."""
 
-    def __init__(self, writer: int, source: Path, name: str) -> None:
-        self._writer, self._source, self._name = writer, source, name
+    def __init__(self, writer: int, source: Path, name: str, progress: Progress) -> None:
+        self._writer, self._source, self._name, self._progress = writer, source, name, progress
         self.trouble: Exception | None = None
 
     def run(self) -> None:
@@ -195,7 +206,10 @@ class Packing:
             with (
                 os.fdopen(self._writer, "wb") as file,
                 tarfile.open(
-                    fileobj=file, mode="w|", format=tarfile.GNU_FORMAT, bufsize=PIECE_BYTES
+                    fileobj=counted(file, self._progress),
+                    mode="w|",
+                    format=tarfile.GNU_FORMAT,
+                    bufsize=PIECE_BYTES,
                 ) as tar,
             ):
                 tar.add(self._source, self._name, filter=_ownerless)
