@@ -7,6 +7,8 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 HEAD_BYTES_MAX = 64 * 1024
+CHUNK_LINE_BYTES_MAX = 4096
+_HEX = re.compile(rb"[0-9a-fA-F]{1,15}")
 ENCODING = "latin-1"  # every byte is a character
 # Of one connection, or of who we are: the server shall not hear it from a client of ours.
 NOT_HANDED_ON = frozenset(
@@ -107,15 +109,69 @@ def has_switched(answer: bytes) -> bool:
     return re.match(rb"HTTP/1\.1 101\b", answer) is not None
 
 
-def declined(answer: bytes) -> tuple[bytes, int | None]:
-    """Return the head of an answer as that of a connection's last, and how long its body is."""
+class Body:
+    """What is still to come of an answer's body: so many bytes, chunks, or all to the end."""
+
+    def __init__(self, left_bytes: int | None, *, is_chunked: bool = False) -> None:
+        self._left_bytes, self._is_chunked = left_bytes, is_chunked
+        # Of chunks: what has come of a line, and how much of a chunk with its line end is to come.
+        self._line, self._chunk_bytes, self._is_last = b"", 0, False
+        self.is_over = left_bytes == 0 and not is_chunked
+
+    def taken(self, piece: bytes) -> bytes:
+        """Return what of a piece is the body's. Raises: ValueError: chunks that are none."""
+        if self._is_chunked:
+            return piece[: self._end_of_chunks(piece)]
+        if self._left_bytes is None:
+            return piece
+        part = piece[: self._left_bytes]
+        self._left_bytes -= len(part)
+        self.is_over = not self._left_bytes
+        return part
+
+    def _end_of_chunks(self, piece: bytes) -> int:
+        at = 0
+        while at < len(piece) and not self.is_over:
+            if self._chunk_bytes:
+                step = min(self._chunk_bytes, len(piece) - at)
+                self._chunk_bytes, at = self._chunk_bytes - step, at + step
+                continue
+            end = piece.find(b"\n", at) + 1
+            self._line += piece[at : end or len(piece)]
+            at = end or len(piece)
+            if len(self._line) > CHUNK_LINE_BYTES_MAX:
+                raise ValueError("a chunk whose size has no end")
+            if end:
+                self._obey(self._line.strip())
+                self._line = b""
+        return at
+
+    def _obey(self, line: bytes) -> None:
+        """Heed a chunk's size; behind the last chunk a trailer, or the empty line that ends all."""
+        if self._is_last:
+            self.is_over = not line
+            return
+        size = line.partition(b";")[0].strip()
+        if not _HEX.fullmatch(size):
+            raise ValueError(f"a chunk of the size {size[:20]!r}")
+        self._is_last = int(size, 16) == 0
+        self._chunk_bytes = 0 if self._is_last else int(size, 16) + len("\r\n")
+
+
+def declined(answer: bytes, method: str = "GET") -> tuple[bytes, Body]:
+    """Return the head of an answer as that of a connection's last, and what its body is."""
     first, *lines = answer.decode(ENCODING).removesuffix("\r\n\r\n").split("\r\n")
     headers = [(line.partition(":")[0].strip().lower(), line) for line in lines]
-    lengths = [line.partition(":")[2].strip() for name, line in headers if name == "content-length"]
     kept = [line for name, line in headers if name not in ("connection", "keep-alive")]
     head = "\r\n".join([first, *kept, "Connection: close", "", ""]).encode(ENCODING)
+    told = {name: line.partition(":")[2].strip().lower() for name, line in headers}
+    if method == "HEAD" or first.split(" ")[1:2] in (["204"], ["304"]):
+        return head, Body(0)
+    if told.get("transfer-encoding", "").endswith("chunked"):
+        return head, Body(0, is_chunked=True)
+    lengths = [line.partition(":")[2].strip() for name, line in headers if name == "content-length"]
     is_told = len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit()
-    return head, int(lengths[0]) if is_told else None
+    return head, Body(int(lengths[0]) if is_told else None)
 
 
 def handed_on(head: Head, prefix: str, host: str, proof: Sequence[tuple[str, str]]) -> bytes:

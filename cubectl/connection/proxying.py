@@ -150,7 +150,7 @@ class Proxy:
         try:
             proof = tuple(self._place.headers.items())
             await far.write(handed_on(asked, parts.path.rstrip("/"), parts.netloc, proof))
-            if not asks_to_switch(asked) or await _is_switched(near, far):
+            if not asks_to_switch(asked) or await _is_switched(near, far, asked.method):
                 await relay_to_server(near, far)
         finally:
             far.abort()
@@ -179,7 +179,7 @@ def _private_socket(file: str) -> socket.socket:
     return made
 
 
-async def _is_switched(near: SocketStream, far: _ToServer) -> bool:
+async def _is_switched(near: SocketStream, far: _ToServer, method: str) -> bool:
     """Hand on the head of an answer; where it takes no other protocol, all of it, and no request.
 
     Raises: Broken, OSError, TimeoutError, IncompleteReadError.
@@ -193,12 +193,14 @@ async def _is_switched(near: SocketStream, far: _ToServer) -> bool:
     if has_switched(answer):
         await near.write(answer)
         return True
-    head, left_bytes = declined(answer)
+    head, body = declined(answer, method)
     await near.write(head)
-    while left_bytes != 0 and (piece := await far.read()) is not None:
-        await near.write(piece[:left_bytes])
-        if left_bytes is not None:
-            left_bytes -= min(left_bytes, len(piece))
+    while not body.is_over and (piece := await far.read()) is not None:
+        try:
+            part = body.taken(piece)
+        except ValueError as error:
+            raise Broken(f"the API server sent {error}") from error
+        await near.write(part)
     return False
 
 

@@ -183,8 +183,50 @@ def test_an_answer_that_declines_is_the_last_of_its_connection() -> None:
         b"HTTP/1.1 403 No\r\nConnection: keep-alive\r\nKeep-Alive: 9\r\nContent-Length: 12\r\n\r\n"
     )
     wanted = b"HTTP/1.1 403 No\r\nContent-Length: 12\r\nConnection: close\r\n\r\n"
-    assert declined(head) == (wanted, 12)
+    told, body = declined(head)
+    assert (told, body.taken(b"12 bytes of it and more")) == (wanted, b"12 bytes of ")
+    assert body.is_over
+
+
+def test_a_body_without_a_length_goes_on_until_the_connection_ends() -> None:
     ended = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-    assert declined(b"HTTP/1.1 200 OK\r\n\r\n") == (ended, None)
+    told, body = declined(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert (told, body.taken(b"all"), body.is_over) == (ended, b"all", False)
     for odd in (b"x", b"-1", b"1\r\ncontent-length: 2"):
-        assert declined(b"HTTP/1.1 200 OK\r\nContent-Length: " + odd + b"\r\n\r\n")[1] is None
+        _, body = declined(b"HTTP/1.1 200 OK\r\nContent-Length: " + odd + b"\r\n\r\n")
+        assert (body.taken(b"all"), body.is_over) == (b"all", False)
+
+
+@pytest.mark.parametrize(
+    ("head", "method"),
+    [
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "GET"),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", "GET"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "GET"),
+    ],
+)
+def test_an_answer_without_a_body_is_over_with_its_head(head: bytes, method: str) -> None:
+    assert declined(head, method)[1].is_over
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"4;x=y\r\nab\r\n\r\n1A\r\n" + b"z" * 26 + b"\r\n0\r\nTrailer: t\r\n\r\n"
+
+
+@pytest.mark.parametrize("size_bytes", [1, 2, 3, 7, 100])
+def test_chunks_end_with_the_last_of_them_however_they_come(size_bytes: int) -> None:
+    _, body = declined(CHUNKED)
+    sent, taken = CHUNKS + b"HTTP/1.1 200 OK\r\n\r\n", b""
+
+    for at in range(0, len(sent), size_bytes):
+        assert not body.is_over or taken == CHUNKS
+        taken += body.taken(sent[at : at + size_bytes])
+
+    assert (taken, body.is_over) == (CHUNKS, True)
+
+
+@pytest.mark.parametrize("chunks", [b"x\r\n", b"-1\r\n", b"\r\n", b"1" * 5000])
+def test_what_is_no_chunk_is_refused(chunks: bytes) -> None:
+    with pytest.raises(ValueError, match="a chunk"):
+        declined(CHUNKED)[1].taken(chunks)
