@@ -11,6 +11,7 @@ from cubernetes.api.core.node import ROLE_LABEL, Node, NodeAddress, NodeStatus, 
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.notation import jsontext, yaml
+from cubernetes.api.quantities import Quantity
 from cubernetes.host.settings import Settings
 from tsdb.settings import Chosen
 
@@ -19,6 +20,9 @@ API_PORT = 6443
 CONTROL_PLANE_LABEL = f"{ROLE_LABEL}control-plane"
 # In a node's manifest: the optional programs that it is to run, with commas between them.
 PROGRAMS_ANNOTATION = "cubernetes.io/programs"
+# There too: what logs of containers that are gone may hold of its disk, such as 64Mi; 0 keeps none.
+KEPT_LOGS_ANNOTATION = "cubernetes.io/kept-logs"
+KEPT_LOGS_BYTES_MAX = 1 << 40
 
 # Of the routers of Weave.
 PASSWORD_CHARS_MIN, PASSWORD_CHARS_MAX = 12, 256
@@ -91,6 +95,8 @@ class Cluster(Settings, frozen=True, kw_only=True):
     # How large the store's file may get: beyond 8 GiB etcd itself advises against it.
     store_quota_bytes: Annotated[int, msgspec.Meta(ge=16 << 20, le=8 << 30)] = 2 << 30
     supervision: Literal["systemd", "supervisord"] = "supervisord"
+    # What logs of containers that are gone may hold of this node's disk; None: the kubelet's own.
+    kept_logs_bytes: int | None = None
     # The optional programs that this node runs.
     enabled: tuple[str, ...] = ()
     # Others' brokers of Kafka, `host:port`, which functions use in place of one of ours.
@@ -120,9 +126,9 @@ def password_of(content: bytes) -> str:
 def node_of(manifest: bytes | None, host_name: str, address: str) -> Node:
     """Return the Node that a manifest describes, completed by what the machine says.
 
-    A manifest is a Node in YAML or JSON: metadata.name, metadata.labels, the annotation that names
-    optional programs, and an InternalIP among status.addresses. Everything else in it is refused
-    by name, since nothing would heed it.
+    A manifest is a Node in YAML or JSON: metadata.name, metadata.labels, the annotations that name
+    optional programs and the room of kept logs, and an InternalIP among status.addresses.
+    Everything else in it is refused by name, since nothing would heed it.
 
     Raises:
         BadRequest, Invalid: with every problem and its field.
@@ -164,8 +170,28 @@ def _unheeded(tree: jsontext.Tree) -> list[Problem]:
 
 
 def _annotations(node: Node) -> list[Problem]:
-    what = f"is not heeded in a node's manifest: {PROGRAMS_ANNOTATION} is"
-    return [
+    known = (PROGRAMS_ANNOTATION, KEPT_LOGS_ANNOTATION)
+    what = f"is not heeded in a node's manifest: {' and '.join(known)} are"
+    problems = [
         Problem(f"metadata.annotations[{key}]", what, "FieldValueForbidden")
-        for key in sorted(node.metadata.annotations.keys() - {PROGRAMS_ANNOTATION})
+        for key in sorted(node.metadata.annotations.keys() - {*known})
     ]
+    try:
+        kept_logs_bytes_in(node)
+    except ValueError as error:
+        problems.append(Problem(f"metadata.annotations[{KEPT_LOGS_ANNOTATION}]", str(error)))
+    return problems
+
+
+def kept_logs_bytes_in(node: Node) -> int | None:
+    """Return what a manifest says that kept logs may hold of the disk; None where it says nothing.
+
+    Raises: ValueError: says the accepted form.
+    """
+    text = node.metadata.annotations.get(KEPT_LOGS_ANNOTATION)
+    if text is None:
+        return None
+    size_bytes = Quantity(text).amount
+    if not 0 <= size_bytes <= KEPT_LOGS_BYTES_MAX:
+        raise ValueError(f"must be a size from 0 to 1Ti, such as 64Mi, not {text[:40]!r}")
+    return int(size_bytes)

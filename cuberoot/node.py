@@ -30,6 +30,7 @@ from cuberoot.cluster import (
     ProxyBackend,
     Ranges,
     Role,
+    kept_logs_bytes_in,
     node_of,
 )
 from cuberoot.host import probe
@@ -133,6 +134,7 @@ async def _new_cluster(
         node_name=node.metadata.name,
         address=node.address,
         labels=node.metadata.labels,
+        kept_logs_bytes=kept_logs_bytes_in(node),
         servers=(f"https://{node.address}:{API_PORT}",),
         service_range=ranges.services,
         pod_range=ranges.pods,
@@ -258,6 +260,7 @@ async def join(server: str, token: str, ca_hash: str, wish: NodeWish, env: Env, 
             address=node.address,
             address_network=within,
             labels=node.metadata.labels,
+            kept_logs_bytes=kept_logs_bytes_in(node),
             servers=ticket.servers,
             service_range=ticket.service_range,
             pod_range=ticket.pod_range,

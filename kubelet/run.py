@@ -38,6 +38,7 @@ from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk, walk
 from kubelet.eviction.watch import PressureWatch
 from kubelet.files.hosts import add_host
+from kubelet.images.archives import Archives
 from kubelet.images.pulled import PulledImages
 from kubelet.images.puller import Puller
 from kubelet.keptlogs.shelf import KeptLogs
@@ -199,7 +200,14 @@ class Kubelet:
             client, env, settings.node_name, settings.volumes_root, machine.folders, self._recorder
         )
         self._pulled = PulledImages(machine.checkpoint, env.blocking)
-        self._puller = Puller(machine.runtime, env.clock, settings.parallel_pulls, self._pulled)
+        folders = [Path(one) for one in settings.image_archives]
+        self._puller = Puller(
+            machine.runtime,
+            env.clock,
+            settings.parallel_pulls,
+            self._pulled,
+            Archives(machine.runtime, env.blocking, folders),
+        )
         self._kept_logs = self._logs_to_keep()
         self._measuring = machine.measuring(lambda: self._workers.pods, env)
         parts = self._parts(client)

@@ -10,6 +10,8 @@ from cubernetes.host.cni.conflist import PATHS as CNI_PATHS
 from cubernetes.host.names.machine import RESOLV_CONFS
 from cubernetes.host.settings import Settings
 
+KEPT_LOGS_BYTES = 256 << 20
+
 
 class ServingSettings(Settings, frozen=True, kw_only=True):
     """The HTTPS endpoint for container logs: only the holder of `client_name` may ask."""
@@ -71,11 +73,13 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     # What an administrator reserves of this node, and which unsafe sysctls pods may set; the same.
     reserves_file: str = "/etc/cubernetes/kubelet.json"
     # What logs of containers that are gone hold of the disk, all of them together; 0 keeps none.
-    kept_logs_bytes_max: int = 256 << 20
+    kept_logs_bytes_max: int = KEPT_LOGS_BYTES
     # Between two looks at what the machine has left, and at what pods hold of the disk.
     eviction_look_s: float = 5.0
     parallel_starts: int = 4
     parallel_pulls: int = 4
+    # Folders of images' archives, where an image is looked for before it is pulled.
+    image_archives: tuple[str, ...] = ()
     # /metrics and /livez on the loopback; 0 serves none.
     metrics_port: int = 0
     # Ports of other programs of this node (`6443/TCP`): no pod may take them as host ports.

@@ -13,7 +13,7 @@ from cuberoot.program import (
     Site,
     client_for,
 )
-from kubelet.settings import KubeletSettings, ServingSettings
+from kubelet.settings import KEPT_LOGS_BYTES, KubeletSettings, ServingSettings
 
 PORT = 10250
 METRICS_PORT = 10255
@@ -22,6 +22,7 @@ NODES = ("system:nodes",)
 
 def settings(site: Site) -> KubeletSettings:
     cluster, serving = site.cluster, pair("kubelet-serving")
+    kept = cluster.kept_logs_bytes
     return KubeletSettings(
         node_name=cluster.node_name,
         address=cluster.address,
@@ -48,6 +49,8 @@ def settings(site: Site) -> KubeletSettings:
         ),
         dns_servers=(cluster.resolver_address,),
         cluster_domain=cluster.cluster_domain,
+        kept_logs_bytes_max=KEPT_LOGS_BYTES if kept is None else kept,
+        image_archives=(str(layout.IMAGES), str(layout.IMAGES / "apart")),
         metrics_port=METRICS_PORT,
         ports_in_use=tuple(
             f"{number}/TCP" for program in site.here for number in program.port_numbers

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from cubernetes.host.clock import Clock
+from kubelet.images.archives import Archives
 from kubelet.images.pulled import PulledImages
 from kubelet.runtime.driver import Login, RuntimeDown, RuntimeDriver, RuntimeTrouble
 
@@ -44,12 +45,19 @@ class _Pull:
 class Puller:
     """`at_once` pulls at most are under way; pulls of one image with one set of logins are one.
 
-    pulled: where images that were not here before are written down.
+    pulled: where images that were not here before are written down. archives: where an image is
+    looked for first, if it is not here.
     """
 
     def __init__(
-        self, runtime: RuntimeDriver, clock: Clock, at_once: int, pulled: PulledImages
+        self,
+        runtime: RuntimeDriver,
+        clock: Clock,
+        at_once: int,
+        pulled: PulledImages,
+        archives: Archives | None = None,
     ) -> None:
+        self._archives = archives
         self._runtime, self._clock, self._pulled = runtime, clock, pulled
         self._turns = asyncio.Semaphore(at_once)
         self._running: dict[_Key, _Pull] = {}
@@ -111,6 +119,8 @@ class Puller:
             began_at_s = self._clock.monotonic()
             tell("")
             failures: list[RuntimeTrouble] = []
+            if await self._is_loaded(image, tell, failures):
+                return self._clock.monotonic() - began_at_s
             for login in logins or (None,):
                 if failures and self._clock.monotonic() - began_at_s > LOGINS_S:
                     break
@@ -127,4 +137,26 @@ class Puller:
                     failures.append(error)
         # Each login has its reason; the last one's word is the pull's.
         said = dict.fromkeys(str(one) for one in failures)
-        raise RuntimeTrouble(failures[-1].reason, "; ".join(said))
+        remedy = self._archives.remedy(image) if self._archives is not None else ""
+        raise RuntimeTrouble(failures[-1].reason, "; ".join(said) + remedy)
+
+    async def _is_loaded(self, image: str, tell: Tell, failures: list[RuntimeTrouble]) -> bool:
+        """Whether an image that was not here has come of an archive of this node.
+
+        Raises: RuntimeDown.
+        """
+        if self._archives is None or await self._runtime.image_id(image) is not None:
+            return False
+        try:
+            found = await self._archives.load(image, tell)
+        except RuntimeDown:
+            raise
+        except OSError as error:
+            failures.append(RuntimeTrouble("ErrImagePull", f"{image}: its archive: {error}"))
+            return False
+        except RuntimeTrouble as error:
+            failures.append(error)
+            return False
+        if found is not None:
+            await self._pulled.add(found)
+        return found is not None

@@ -7,7 +7,7 @@ it. What a container is stands in its labels, so a driver that starts after any 
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -149,6 +149,9 @@ class DockerRuntime:
         self, image: str, login: Login | None = None, tell: Callable[[str], None] = unheard
     ) -> str:
         return await self._pulls.pull(image, login, tell)
+
+    async def load(self, archive: AsyncIterable[bytes]) -> None:
+        await self._pulls.load(archive)
 
     async def start_sandbox(self, spec: SandboxSpec) -> Container:
         with _trouble("CreatePodSandboxError"):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ CALL_DEADLINE_S = 10.0
 CONNECT_DEADLINE_S = 5.0
 CONNECTIONS_MAX = 512
 ERROR_BODY_BYTES_MAX = 64 << 10
+ANSWER_BYTES_MAX = 1024 * 1024
+TAR = {"Content-Type": "application/x-tar"}
 
 
 class EngineError(Exception):
@@ -70,6 +72,15 @@ class DockerApi:
         async with self._request(method, versioned, query, body, _within(deadline_s)) as answer:
             content = await answer.read()
         return json.loads(content) if content.strip() else None
+
+    async def upload(
+        self, path: str, query: Mapping[str, str], pieces: AsyncIterable[bytes], deadline_s: float
+    ) -> bytes:
+        """POST what comes in pieces, and return the answer's body. Raises: Refused, RuntimeDown."""
+        versioned = f"/v{await self.version()}{path}"
+        limit = _within(deadline_s)
+        async with self._request("POST", versioned, query, pieces, limit, TAR) as answer:
+            return await answer.content.read(ANSWER_BYTES_MAX)
 
     async def stream(
         self,
@@ -141,7 +152,7 @@ class DockerApi:
                 method,
                 f"http://docker{path}",
                 params=query,
-                json=body,
+                **_carried(body),
                 timeout=limit,
                 headers=headers,
             ) as answer:
@@ -164,6 +175,11 @@ class DockerApi:
             )
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
+
+
+def _carried(body: object) -> dict[str, Any]:
+    """Return how a body goes: what comes in pieces as it is, all else as JSON."""
+    return {"data" if isinstance(body, AsyncIterable) else "json": body}
 
 
 def _within(deadline_s: float) -> aiohttp.ClientTimeout:

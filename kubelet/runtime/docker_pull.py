@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Callable, Sequence
+from contextlib import aclosing, suppress
 from urllib.parse import quote
 
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
@@ -21,6 +21,7 @@ from kubelet.runtime.driver import LocalImage, Login, RuntimeTrouble
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
 PULL_MAX_S = 3600.0
 REMOVE_DEADLINE_S = 60.0
+LOAD_MAX_S = 600.0
 
 
 class Pulls:
@@ -95,6 +96,18 @@ class Pulls:
         if found is None:
             raise RuntimeTrouble("ErrImagePull", f"{image} was pulled, but is not there")
         return found
+
+    async def load(self, archive: AsyncIterable[bytes]) -> None:
+        """Hand an archive on; Docker answers 200 and tells of a failure in a later line."""
+        try:
+            said = await self._api.upload("/images/load", {"quiet": "1"}, archive, LOAD_MAX_S)
+        except EngineError as refused:
+            raise RuntimeTrouble("ErrImagePull", f"an archive: {refused}") from refused
+        for line in said.splitlines():
+            with suppress(ValueError):
+                told = json.loads(line)
+                if isinstance(told, dict) and "error" in told:
+                    raise RuntimeTrouble("ErrImagePull", f"an archive: {told['error']}")
 
     async def _fetch(
         self,

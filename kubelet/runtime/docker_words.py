@@ -3,10 +3,12 @@
 The labels are the record of what a container is; its name is for people, and is never parsed.
 """
 
+import json
 import re
+import tarfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from kubelet.runtime.driver import (
@@ -33,6 +35,8 @@ CONTAINER = "cubernetes.io/container"
 ATTEMPT = "cubernetes.io/attempt"
 SPEC_HASH = "cubernetes.io/spec-hash"
 DEVICES = "cubernetes.io/devices"
+
+ARCHIVE_MANIFEST, MANIFEST_BYTES_MAX = "manifest.json", 1024 * 1024
 
 HOST = "host"  # what the node's own namespaces are called
 # A network namespace of its own that nobody has wired yet.
@@ -397,3 +401,17 @@ def is_newer(version: str, other: str) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
+
+
+def names_in_archive(file: BinaryIO) -> Sequence[str]:
+    """Return the names of the images that an archive holds, as `docker save` writes it.
+
+    Raises: ValueError: it is none. OSError.
+    """
+    try:
+        with tarfile.open(fileobj=file) as archive:
+            member = archive.extractfile(ARCHIVE_MANIFEST)
+            content = member.read(MANIFEST_BYTES_MAX) if member is not None else b"[]"
+        return [str(name) for one in json.loads(content) for name in one["RepoTags"] or ()]
+    except (KeyError, TypeError, AttributeError, tarfile.TarError) as error:
+        raise ValueError(f"it is no archive of images: {error}") from error

@@ -4,7 +4,7 @@ Every container belongs to a pod (uid) and carries what is needed to find it aga
 of anything: the runtime's own labels are the record. `SANDBOX` names the pause container.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -329,6 +329,13 @@ class RuntimeDriver(Protocol):
         """Fetch image from its registry and return its id; tell how far it is, as text.
 
         Raises: RuntimeTrouble with reason ErrImagePull (or InvalidImageName).
+        """
+        ...
+
+    async def load(self, archive: AsyncIterable[bytes]) -> None:
+        """Take the images of an archive, as `docker save` writes it.
+
+        Raises: RuntimeTrouble with reason ErrImagePull: it is none.
         """
         ...
 

@@ -6,13 +6,14 @@ Docker's do while kubelets crash. What an image does is a `Behaviour`; trouble i
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import io
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from cubernetes.host.env import Env
-from kubelet.runtime.docker_words import NotAReference, image_reference, signal_of
+from kubelet.runtime.docker_words import names_in_archive, signal_of
 from kubelet.runtime.driver import (
     SANDBOX,
     AttachSpec,
@@ -37,6 +38,7 @@ from kubelet.runtime.fake_exec import (
     FakeExecution,
     KeptLife,
     Line,
+    check_name,
     read_log,
     write_lines,
 )
@@ -321,16 +323,14 @@ class FakeRuntime:
         return written + self._machine.layer_bytes.get(life.container.name, 0)
 
     async def image_id(self, image: str) -> str | None:
-        _check(image)
+        check_name(image)
         await self._asked()
         return image_id_of(image) if image in self._machine.images else None
 
     async def images(self) -> Sequence[LocalImage]:
         await self._asked()
-        machine = self._machine
-        return [
-            LocalImage((name,), IMAGE_BYTES, image_id_of(name)) for name in sorted(machine.images)
-        ]
+        names = sorted(self._machine.images)
+        return [LocalImage((name,), IMAGE_BYTES, image_id_of(name)) for name in names]
 
     async def remove_image(self, image: LocalImage) -> None:
         await self._asked()
@@ -341,7 +341,7 @@ class FakeRuntime:
         self._answered()
 
     async def image_user(self, image: str) -> str:
-        _check(image)
+        check_name(image)
         await self._asked()
         if image not in self._machine.images:
             raise RuntimeTrouble("ImageInspectError", f"{image} is not on this node")
@@ -350,7 +350,7 @@ class FakeRuntime:
     async def pull(
         self, image: str, login: Login | None = None, tell: Callable[[str], None] = unheard
     ) -> str:
-        _check(image)
+        check_name(image)
         await self._asked()
         behaviour = self._machine.behaviour(image)
         if behaviour.login is not None and login != behaviour.login:
@@ -363,6 +363,15 @@ class FakeRuntime:
         self._machine.images.add(image)
         self._answered()
         return image_id_of(image)
+
+    async def load(self, archive: AsyncIterable[bytes]) -> None:
+        await self._asked()
+        try:
+            content = io.BytesIO(b"".join([piece async for piece in archive]))
+            self._machine.images |= set(names_in_archive(content))
+        except ValueError as error:
+            raise RuntimeTrouble("ErrImagePull", f"an archive: {error}") from error
+        self._answered()
 
     async def start_sandbox(self, spec: SandboxSpec) -> Container:
         await self._asked()
@@ -489,10 +498,3 @@ class FakeRuntime:
         if self._machine.lost_reply_count:
             self._machine.lost_reply_count -= 1
             raise RuntimeDown("the reply was lost")
-
-
-def _check(image: str) -> None:
-    try:
-        image_reference(image)
-    except NotAReference as error:
-        raise RuntimeTrouble("InvalidImageName", str(error)) from error

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from cubernetes.host.web.duplex import Broken
+from kubelet.runtime.docker_words import NotAReference, image_reference
 from kubelet.runtime.driver import AttachSpec, ExecSpec, LogOptions, Output, RuntimeTrouble
 
 STDIN_PIECES_MAX = 4
@@ -232,3 +233,11 @@ class KeptLife:
         except OSError as error:
             raise RuntimeTrouble("ContainerLogUnavailable", str(error)) from error
         self.written = msgspec.json.decode(text, type=list[Line])
+
+
+def check_name(image: str) -> None:
+    """Raises: RuntimeTrouble: it names no image."""
+    try:
+        image_reference(image)
+    except NotAReference as error:
+        raise RuntimeTrouble("InvalidImageName", str(error)) from error

@@ -1,6 +1,11 @@
 """What every runtime driver promises the kubelet; run on the fake and on a real Docker engine."""
 
 import asyncio
+import hashlib
+import io
+import json
+import os
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -318,6 +323,49 @@ async def test_events_name_the_pods_with_news(world: World, driver: RuntimeDrive
         assert await anext(events) == "0a-1b"
         await driver.remove(made.id)
         assert await anext(events) == "0a-1b"
+
+
+def an_archive(name: str) -> bytes:
+    """Return an image of nothing, as `docker save` writes one."""
+    layer, whole = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w"):
+        pass
+    digest = hashlib.sha256(layer.getvalue()).hexdigest()
+    config = {"architecture": "amd64", "os": "linux", "config": {},
+              "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]}}  # fmt: skip
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    with tarfile.open(fileobj=whole, mode="w") as archive:
+        for path, content in (
+            ("config.json", json.dumps(config).encode()),
+            ("layer.tar", layer.getvalue()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            member = tarfile.TarInfo(path)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return whole.getvalue()
+
+
+async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), 1000):
+        yield content[at : at + 1000]
+
+
+async def test_an_image_comes_of_an_archive(driver: RuntimeDriver) -> None:
+    name = f"cubernetes/archived-{os.getpid()}:1"
+    await driver.load(in_pieces(an_archive(name)))
+    try:
+        assert await driver.image_id(name) is not None
+    finally:
+        for image in await driver.images():
+            if name in image.names:
+                await driver.remove_image(image)
+
+
+async def test_what_is_no_archive_of_an_image_is_refused(driver: RuntimeDriver) -> None:
+    with pytest.raises(RuntimeTrouble) as trouble:
+        await driver.load(in_pieces(b"no archive" * 500))
+    assert trouble.value.reason == "ErrImagePull"
 
 
 async def test_an_image_that_is_nowhere_cannot_be_pulled(

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cubernetes.api.errors import BadRequest, Invalid
-from cuberoot.cluster import node_of
+from cuberoot.cluster import KEPT_LOGS_ANNOTATION as KEPT_LOGS
+from cuberoot.cluster import kept_logs_bytes_in, node_of
 from cuberoot.plan import ETCD_OLDEST, Facts, advice_for, lacks_of, ports_of
 
 MANIFEST = b"""{
@@ -56,6 +57,26 @@ def test_a_manifest_that_says_what_is_not_heeded_is_refused_by_the_field(
         node_of(manifest, "n1", "192.168.78.11")
 
     assert field in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"), [("64Mi", 64 << 20), ("0", 0), ("1Ti", 1 << 40), ("1000", 1000)]
+)
+def test_a_manifest_says_what_kept_logs_may_hold(text: str, size_bytes: int) -> None:
+    manifest = f'{{"metadata": {{"name": "n1", "annotations": {{"{KEPT_LOGS}": "{text}"}}}}}}'
+
+    assert kept_logs_bytes_in(node_of(manifest.encode(), "n1", "192.168.78.11")) == size_bytes
+    assert kept_logs_bytes_in(node_of(None, "n1", "192.168.78.11")) is None
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "2Ti", ""])
+def test_what_is_no_size_of_kept_logs_is_refused_by_the_field(text: str) -> None:
+    manifest = f'{{"metadata": {{"name": "n1", "annotations": {{"{KEPT_LOGS}": "{text}"}}}}}}'
+
+    with pytest.raises(Invalid) as refusal:
+        node_of(manifest.encode(), "n1", "192.168.78.11")
+
+    assert f"metadata.annotations[{KEPT_LOGS}]" in str(refusal.value)
 
 
 def test_a_machine_that_has_everything_lacks_nothing() -> None:

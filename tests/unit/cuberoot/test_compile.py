@@ -116,6 +116,16 @@ def test_a_kubelet_knows_the_ports_of_its_nodes_programs() -> None:
     assert of(MASTER) == every_node | control_plane
 
 
+def test_a_kubelet_keeps_as_much_of_logs_as_its_manifest_says() -> None:
+    def of(size_bytes: int | None) -> int:
+        cluster = msgspec.structs.replace(WORKER, kept_logs_bytes=size_bytes)
+        settings = compile.settings_for(cluster)["kubelet"]
+        assert isinstance(settings, KubeletSettings)
+        return settings.kept_logs_bytes_max
+
+    assert (of(None), of(0), of(64 << 20)) == (256 << 20, 0, 64 << 20)
+
+
 def test_the_kernel_ends_every_pod_before_any_program_of_the_cluster() -> None:
     cluster = msgspec.structs.replace(MASTER, supervision="systemd")
     files = compile.files_for(cluster)
