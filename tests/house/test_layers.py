@@ -1,5 +1,8 @@
-"""The contracts of .importlinter, each as a test; and that nothing escapes them."""
+"""The contracts of .importlinter, each as a test; what escapes them; and what a program loads."""
 
+import ast
+import sys
+from collections.abc import Iterable, Iterator
 from configparser import ConfigParser
 from fnmatch import fnmatchcase
 from functools import cache
@@ -20,6 +23,28 @@ from tests.house.sources import ROOMS, ROOT, Source, none, of_rooms
 
 CONFIG = ROOT / ".importlinter"
 CONTRACT = "importlinter:contract:"
+# How many modules of ours a program may load, and all packages of others that it does.
+# A hundred of ours are about 3 MiB and a tenth of a second of each start. It is read from the
+# files, not measured: the same on every machine and Python.
+DAEMON = "aiohttp msgspec multidict prometheus_client re2 uvloop"
+LOADS: dict[str, tuple[int, str]] = {
+    "apiserver": (410, f"{DAEMON} cryptography yaml yarl"),
+    "controllers": (345, DAEMON),
+    "cubectl": (5, ""),
+    "cuberoot": (250, "aiohttp click cryptography msgspec prometheus_client re2 yaml yarl"),
+    "gateway": (180, f"{DAEMON} cryptography"),
+    "gpu": (170, f"{DAEMON} asyncssh"),
+    "kubelet": (375, f"{DAEMON} pyroute2 yarl"),
+    "kubelet.weave": (130, "msgspec prometheus_client pyroute2 re2"),
+    "lab": (40, "click msgspec prometheus_client"),
+    "proxy": (180, DAEMON),
+    "resolver": (170, DAEMON),
+    "scheduler": (185, DAEMON),
+    "serverless": (210, f"{DAEMON} confluent_kafka"),
+    "serverless.broker": (120, "msgspec prometheus_client re2 uvloop"),
+    "serverless.runtime": (12, ""),
+    "tsdb": (130, f"{DAEMON} cramjam numpy pcodec zstandard"),
+}
 
 
 @cache
@@ -97,3 +122,64 @@ def test_who_claims_to_be_pure_is_under_the_contract() -> None:
         if claim in one.docstring.split("\n\n")[0] and not is_pure(one)
     ]
     none(unkept, f"list it in .importlinter under [{CONTRACT}pure], or mend the claim")
+
+
+@cache
+def modules() -> dict[str, Source]:
+    return {one.module: one for one in of_rooms()}
+
+
+def run_at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that an import runs: no function's, and none for a type checker."""
+    for one in body:
+        yield one
+        if isinstance(one, ast.If) and ast.unparse(one.test).endswith("TYPE_CHECKING"):
+            yield from run_at_import(one.orelse)
+        elif not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+            for field in ("body", "orelse", "handlers", "finalbody"):
+                yield from run_at_import(getattr(one, field, ()))
+
+
+def imported(source: Source) -> Iterator[str]:
+    """Yield the dotted names that an import of this module imports; some are no modules."""
+    for one in run_at_import(source.tree.body):
+        if isinstance(one, ast.Import):
+            yield from (each.name for each in one.names)
+        elif isinstance(one, ast.ImportFrom) and one.module:
+            yield one.module
+            yield from (f"{one.module}.{each.name}" for each in one.names)
+
+
+def loaded(begin: str) -> tuple[set[str], set[str]]:
+    """Return the modules of ours that begin loads, itself among them, and others' packages."""
+    ours: set[str] = set()
+    others: set[str] = set()
+    waiting = [begin]
+    while waiting:
+        name = waiting.pop()
+        top, _, rest = name.partition(".")
+        if top not in ROOMS:
+            others |= {top} - sys.stdlib_module_names
+        elif name not in ours:
+            if rest:
+                waiting.append(name.rpartition(".")[0])
+            if name in modules():
+                ours.add(name)
+                waiting.extend(imported(modules()[name]))
+    return ours, others
+
+
+@pytest.mark.parametrize("program", LOADS)
+def test_a_program_loads_no_more_than_it_may(program: str) -> None:
+    most, packages = LOADS[program]
+
+    ours, others = loaded(f"{program}.__main__")
+
+    assert f"{program}.__main__" in ours
+    assert others == set(packages.split())
+    assert len(ours) <= most, f"{len(ours)}: load later what a start does not need, or say why here"
+
+
+def test_every_program_has_its_limit() -> None:
+    programs = {name.removesuffix(".__main__") for name in modules() if name.endswith("__main__")}
+    assert set(LOADS) == programs
