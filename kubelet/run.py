@@ -135,7 +135,7 @@ class Machine:
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     root = Path(settings.root)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket))
+    runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket), root / "names")
     groups = GroupReader(Path("/proc"), CGROUP_ROOT)
     return Machine(
         runtime=runtime,

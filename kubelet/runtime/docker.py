@@ -29,7 +29,7 @@ from kubelet.runtime.cgroup import (
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_exec import attached, executed
 from kubelet.runtime.docker_logs import LocalLog, LogReading, keep_files
-from kubelet.runtime.docker_pull import PULL_SILENCE_S, Pulls
+from kubelet.runtime.docker_names import NameFiles
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
     SANDBOX,
@@ -48,9 +48,9 @@ from kubelet.runtime.driver import (
     State,
     unheard,
 )
+from kubelet.runtime.pulls.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.witness import Processes, Witness
 
-SOCKET = Path("/var/run/docker.sock")
 CREATE_DEADLINE_S = 30.0
 START_DEADLINE_S = 60.0
 STOP_MARGIN_S = 10.0
@@ -70,12 +70,16 @@ log = Log(__name__)
 
 
 class DockerRuntime:
-    """One Docker engine as a runtime. cgroup_root is the group that all pods' groups are in."""
+    """One Docker engine as a runtime. cgroup_root is the group that all pods' groups are in.
+
+    folder: for the files that sandboxes have mounted; it is the driver's own.
+    """
 
     def __init__(
         self,
         env: Env,
-        socket: Path = SOCKET,
+        socket: Path,
+        folder: Path,
         *,
         cgroup_root: str = CGROUP_ROOT,
         pull_silence_s: float = PULL_SILENCE_S,
@@ -83,6 +87,7 @@ class DockerRuntime:
     ) -> None:
         self._clock, self._proc, self._cgroup_root = env.clock, proc, cgroup_root
         self._api = DockerApi(socket)
+        self._names = NameFiles(env, folder)
         self._pulls = Pulls(self._api, pull_silence_s)
         self._blocking = env.blocking
         self._witness = Witness(env.clock, env.blocking, proc)
@@ -93,6 +98,7 @@ class DockerRuntime:
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._about: words.Json = {}
+        self._has_ipv6 = (proc / "sys/net/ipv6").exists()
         own = proc / "self"
         self._oom_floor = oom_score_floor(
             (own / "status").read_text(), (own / "oom_score_adj").read_text()
@@ -108,6 +114,7 @@ class DockerRuntime:
         with _trouble("RuntimeError"):
             rows = await self._api.call("GET", "/containers/json", query=query)
             listed = {row["Id"]: row["State"] for row in rows}
+            await self._names.sweep({name.strip("/") for row in rows for name in row["Names"]})
             self._known = {key: known for key, known in self._known.items() if key in listed}
             self._witness.forget_all_but(set(listed))
             self._oom_killed &= set(listed)
@@ -156,7 +163,9 @@ class DockerRuntime:
     async def start_sandbox(self, spec: SandboxSpec) -> Container:
         with _trouble("CreatePodSandboxError"):
             spec = replace(spec, oom_score_adj=max(spec.oom_score_adj, self._oom_floor))
-            body = words.sandbox_body(spec, await self._pod_cgroup(spec.pod_uid))
+            parent = await self._pod_cgroup(spec.pod_uid)
+            folder = str(self._names.folder(words.container_name(spec)))
+            body = words.sandbox_body(spec, parent, folder, has_ipv6=self._has_ipv6)
             return await self._started(await self._made(spec, body))
 
     async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
@@ -183,8 +192,8 @@ class DockerRuntime:
                 await self._unless_over("POST", f"{path}/wait", over, STOP_MARGIN_S)
 
     async def remove(self, container_id: str) -> None:
-        found = await self._inspected(container_id)
-        if found is None:
+        raw = await self._raw(container_id)
+        if raw is None:
             return
         path, query = f"/containers/{container_id}", {"force": "1", "v": "1"}
         with _trouble("RemoveContainerError"):
@@ -196,8 +205,9 @@ class DockerRuntime:
                 elif refused.status != 404:
                     raise
         self._known.pop(container_id, None)
+        await self._names.remove(words.name_of(raw))
         with _trouble("RemoveContainerError"):
-            await self._remove_groups(await self._pod_cgroup(found.pod_uid))
+            await self._remove_groups(await self._pod_cgroup(words.container_from(raw).pod_uid))
 
     async def logs(self, container_id: str, options: LogOptions) -> AsyncGenerator[bytes, None]:
         raw = await self._raw(container_id)
@@ -345,6 +355,8 @@ class DockerRuntime:
         """Create the container, or find the one that an earlier call made; return it or its id."""
         query = {"name": words.container_name(spec)}
         for is_last in (False, True):
+            if isinstance(spec, SandboxSpec):
+                await self._names.write(query["name"], words.name_files(spec))
             try:
                 created = await self._api.call(
                     "POST",
@@ -397,6 +409,9 @@ class DockerRuntime:
         found = await self._inspected(container_id)
         if found is None:
             raise RuntimeTrouble("RunContainerError", "it was removed while it started")
+        if found.state is State.RUNNING:
+            # The next list need not ask again.
+            self._known[found.id] = found.state.value, found
         return found
 
     async def _unless_over(
@@ -450,7 +465,8 @@ def _engine_files(inspected: words.Json) -> list[Path]:
     """
     told = (inspected.get(key) for key in ("HostsPath", "HostnamePath", "ResolvConfPath"))
     files = [Path(path) for path in told if path]
-    return [file for file in files if file.parent.name == inspected["Id"]]
+    own = (inspected["Id"], words.name_of(inspected))
+    return [file for file in files if file.parent.name in own]
 
 
 def _bytes_beside(logs: Path | None, files: Sequence[Path]) -> int:

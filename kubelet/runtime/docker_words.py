@@ -39,8 +39,19 @@ DEVICES = "cubernetes.io/devices"
 ARCHIVE_MANIFEST, MANIFEST_BYTES_MAX = "manifest.json", 1024 * 1024
 
 HOST = "host"  # what the node's own namespaces are called
-# A network namespace of its own that nobody has wired yet.
-UNWIRED = {"NetworkMode": "none"}
+# A network namespace of its own that nobody has wired yet. Told to leave networks alone, the engine
+# has the namespace made with the process; for `none` alone it would execute itself anew to make it.
+UNWIRED = "none"
+# Pods have no IPv6: what keeps them from the nodes' ports knows none. For `none` alone the engine
+# sets it so.
+WITHOUT_IPV6 = {"net.ipv6.conf.all.disable_ipv6": "1"}
+LOCAL_NAMES = """127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+ff00::0\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
 SHARED = "container:"  # what a namespace is called that another container has, before its id
 NAME_PART_MAX = 63
 CPU_PERIOD_US = 100_000
@@ -122,26 +133,69 @@ def labels_of(spec: SandboxSpec | ContainerSpec) -> dict[str, str]:
     }
 
 
-def sandbox_body(spec: SandboxSpec, cgroup_parent: str) -> dict[str, object]:
-    """Return the body that creates a pause container, its network namespace not wired yet."""
-    hosts = [*sorted(spec.extra_hosts.items()), *spec.host_aliases]
+def name_files(spec: SandboxSpec) -> dict[str, str]:
+    """Return the files of a pod with a network of its own that tell names, by their names in /etc.
+
+    In the node's network it is told the node's names, and the engine does so.
+    """
+    if spec.is_host_network:
+        return {}
+    hosts = "".join(f"{ip}\t{name}\n" for name, ip in _hosts(spec))
+    lines = [f"nameserver {one}" for one in spec.dns_servers]
+    if spec.dns_searches:
+        lines = [f"search {' '.join(spec.dns_searches)}", *lines]
+    if spec.dns_options:
+        lines.append(f"options {' '.join(spec.dns_options)}")
+    return {
+        "hosts": LOCAL_NAMES + hosts,
+        "hostname": f"{spec.hostname}\n",
+        "resolv.conf": "".join(f"{line}\n" for line in lines),
+    }
+
+
+def sandbox_body(
+    spec: SandboxSpec, cgroup_parent: str, folder: str, *, has_ipv6: bool = True
+) -> dict[str, object]:
+    """Return the body that creates a pause container, its network namespace not wired yet.
+
+    folder: where its name_files are. The engine gives them to each container that joins it.
+    has_ipv6: whether the node's kernel knows it, and so has to be told that the pod has none.
+    """
+    is_own = not spec.is_host_network
+    sysctls = {**(WITHOUT_IPV6 if is_own and has_ipv6 else {}), **spec.sysctls}
     return {
         "Image": spec.image,
-        **({} if spec.is_host_network else {"Hostname": spec.hostname}),
+        **({"Hostname": spec.hostname, "NetworkDisabled": True} if is_own else {}),
         "Labels": labels_of(spec),
         "HostConfig": _host_config(cgroup_parent)
         | {
-            **({"Sysctls": dict(spec.sysctls)} if spec.sysctls else {}),
-            **({"NetworkMode": HOST, "UTSMode": HOST} if spec.is_host_network else UNWIRED),
+            **({"Sysctls": sysctls} if sysctls else {}),
+            **(_own_names(spec, folder) if is_own else _nodes_names(spec)),
             "IpcMode": HOST if spec.is_host_ipc else "shareable",
-            "Dns": list(spec.dns_servers),
-            "DnsSearch": list(spec.dns_searches),
-            "DnsOptions": list(spec.dns_options),
-            "ExtraHosts": [f"{name}:{ip}" for name, ip in hosts],
             "CpuShares": CPU_SHARES_MIN,
             "OomScoreAdj": spec.oom_score_adj,
         },
     }
+
+
+def _own_names(spec: SandboxSpec, folder: str) -> dict[str, object]:
+    mounts = [Mount(f"{folder}/{name}", f"/etc/{name}") for name in name_files(spec)]
+    return {"NetworkMode": UNWIRED, "Mounts": _mounts(mounts)}
+
+
+def _nodes_names(spec: SandboxSpec) -> dict[str, object]:
+    return {
+        "NetworkMode": HOST,
+        "UTSMode": HOST,
+        "Dns": list(spec.dns_servers),
+        "DnsSearch": list(spec.dns_searches),
+        "DnsOptions": list(spec.dns_options),
+        "ExtraHosts": [f"{name}:{ip}" for name, ip in _hosts(spec)],
+    }
+
+
+def _hosts(spec: SandboxSpec) -> list[tuple[str, str]]:
+    return [*sorted(spec.extra_hosts.items()), *spec.host_aliases]
 
 
 def container_body(spec: ContainerSpec, sandbox_id: str, cgroup_parent: str) -> dict[str, object]:
@@ -290,6 +344,11 @@ def log_folder(engine_root: str, inspected: Json) -> str:
     if config.get("Type") != LOG_DRIVER:
         return ""
     return f"{engine_root}/containers/{inspected['Id']}/local-logs"
+
+
+def name_of(inspected: Json) -> str:
+    """Return the name of a container, as it was created with."""
+    return str(inspected["Name"]).removeprefix("/")
 
 
 def is_ours(inspected: Json) -> bool:

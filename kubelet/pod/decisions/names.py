@@ -18,13 +18,14 @@ CLUSTER_OPTIONS = ("ndots:5",)
 def names_for(pod: Pod, servers: tuple[str, ...], domain: str, host: ResolvConf) -> ResolvConf:
     """Return what a pod's resolv.conf says.
 
-    servers: the node's resolver; none is a node without one, where Docker gives the node's own.
+    servers: the node's resolver; none is a node without one, whose pods ask whom it asks.
     host: what the node's resolv.conf says, without the resolver.
     """
     policy = pod.spec.dns_policy
-    if policy == "None" or not servers:
+    if policy == "None":
         return _with_config(pod, ResolvConf())
-    if policy in CLUSTER_POLICIES and not (pod.spec.host_network and policy == "ClusterFirst"):
+    is_nodes = pod.spec.host_network and policy == "ClusterFirst"
+    if servers and policy in CLUSTER_POLICIES and not is_nodes:
         searches = (*cluster_searches(pod.metadata.namespace, domain), *host.searches)
         return _with_config(pod, ResolvConf(servers, searches, CLUSTER_OPTIONS))
     # A pod has a loopback of its own: a server there is reached through the node's resolver.

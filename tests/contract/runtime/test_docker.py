@@ -191,6 +191,45 @@ async def test_a_container_leaves_its_last_message_in_a_file_of_the_node(
     assert file.read_text() == "192.0.2.9\telsewhere\n192.0.2.1\telsewhere\n"
 
 
+async def test_what_tells_a_pod_names_is_gone_with_its_sandbox_whoever_removes_it(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    folder = docker.engine.folder / "names"
+    first = await driver.start_sandbox(a_sandbox())
+    second = await driver.start_sandbox(replace(a_sandbox(), attempt=1))
+    assert {one.name for one in folder.iterdir()} == {
+        container_name(replace(a_sandbox(), attempt=attempt)) for attempt in (0, 1)
+    }
+    await driver.remove(first.id)
+    assert [one.name for one in folder.iterdir()] == [
+        container_name(replace(a_sandbox(), attempt=1))
+    ]
+
+    docker.engine.request("DELETE", f"/containers/{second.id}?force=1")
+    later = docker.driver()
+    try:
+        await later.containers()
+    finally:
+        await later.close()
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_pods_own_namespace_has_its_loopback_up_and_no_ipv6(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    sandbox = await driver.start_sandbox(a_sandbox())
+    ipv6 = "/proc/sys/net/ipv6/conf/default/disable_ipv6"
+    files = ("/proc/net/fib_trie", *([ipv6] if Path(ipv6).exists() else []))
+    spec = replace(a_container(docker, "forever"), command=("cat", *files))
+    made = await driver.start_container(spec, sandbox.id)
+    assert (await ended(driver, made.id)).exit_code == 0
+    said = await all_logs(driver, made.id, LogOptions())
+    # An address is local once its interface is up.
+    assert b"127.0.0.1" in said
+    assert said.endswith(b"\n1\n") == Path(ipv6).exists()
+    assert Path(sandbox.netns).readlink() != Path("/proc/self/ns/net").readlink()
+
+
 async def test_a_container_of_somebody_else_is_not_seen(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:
@@ -261,7 +300,9 @@ async def test_a_registry_with_a_login_gives_its_images_to_who_has_it_and_to_nob
 
 
 async def test_a_pull_that_gets_nowhere_is_given_up(docker: DockerWorld) -> None:
-    driver = DockerRuntime(Env(), docker.engine.socket, pull_silence_s=1.0)
+    driver = DockerRuntime(
+        Env(), docker.engine.socket, docker.engine.folder / "names", pull_silence_s=1.0
+    )
     async with tiny_registry() as registry, asyncio.timeout(60):
         with pytest.raises(RuntimeTrouble, match="no progress") as trouble:
             await driver.pull(f"{registry}/stuck:1")

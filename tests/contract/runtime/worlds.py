@@ -119,7 +119,9 @@ class DockerWorld:
         self.engine = engine
 
     def driver(self) -> DockerRuntime:
-        return DockerRuntime(Env(), self.engine.socket, cgroup_root=self.engine.cgroup_root)
+        engine = self.engine
+        folder = engine.folder / "names"
+        return DockerRuntime(Env(), engine.socket, folder, cgroup_root=engine.cgroup_root)
 
     def image(self, program: str) -> str:
         return "busybox:1"

@@ -66,8 +66,10 @@ def test_what_a_pod_adds_comes_after_and_its_options_replace() -> None:
     )
 
 
-def test_without_a_resolver_the_runtime_gives_a_pod_what_the_node_has() -> None:
-    assert names_for(a_pod_with("ClusterFirst"), (), DOMAIN, HOST) == ResolvConf()
+def test_without_a_resolver_a_pod_asks_whom_the_node_asks() -> None:
+    assert names_for(a_pod_with("ClusterFirst"), (), DOMAIN, HOST) == ResolvConf(
+        ("192.0.2.53",), ("example.org",), ("timeout:1",)
+    )
 
 
 def test_a_resolv_conf_is_read_as_glibc_reads_it() -> None:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from kubelet.runtime.docker_progress import LAYERS_MAX, Progress, after_line
+from kubelet.runtime.pulls.docker_progress import LAYERS_MAX, Progress, after_line
 
 MIB = 1 << 20
 

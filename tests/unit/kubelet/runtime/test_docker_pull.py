@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import pytest
 
 from kubelet.runtime.docker_api import DockerApi, EngineError
-from kubelet.runtime.docker_pull import Pulls
 from kubelet.runtime.driver import LocalImage, RuntimeTrouble
+from kubelet.runtime.pulls.docker_pull import Pulls
 
 
 class Refusing(DockerApi):

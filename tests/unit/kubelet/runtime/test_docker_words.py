@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.host.names.resolvconf import ResolvConf, parsed
 from kubelet.runtime.docker_words import (
+    LOCAL_NAMES,
     NotAReference,
     container_body,
     container_from,
@@ -20,6 +22,7 @@ from kubelet.runtime.docker_words import (
     is_usable,
     labels_of,
     moment,
+    name_files,
     sandbox_body,
     signal_of,
 )
@@ -122,7 +125,7 @@ def test_no_share_or_quota_is_one_that_the_kernel_refuses(request: int, limit: i
 def test_the_kernel_is_told_whom_to_end_first() -> None:
     host: Any = container_body(a_spec(oom_score_adj=750), "box", "/g")["HostConfig"]
     assert host["OomScoreAdj"] == 750
-    sandbox: Any = sandbox_body(replace(POD, oom_score_adj=-998), "/g")["HostConfig"]
+    sandbox: Any = sandbox_body(replace(POD, oom_score_adj=-998), "/g", "/n")["HostConfig"]
     assert sandbox["OomScoreAdj"] == -998
 
 
@@ -156,11 +159,11 @@ def test_a_container_joins_the_processes_of_its_target_alone() -> None:
 
 
 def test_a_pod_has_the_namespaces_of_the_node_that_it_asks_for() -> None:
-    own: Any = sandbox_body(POD, "/g")
+    own: Any = sandbox_body(POD, "/g", "/n")
     assert (own["HostConfig"]["NetworkMode"], own["HostConfig"]["IpcMode"]) == ("none", "shareable")
     assert own["Hostname"] == POD.hostname
 
-    nodes: Any = sandbox_body(replace(POD, is_host_network=True, is_host_ipc=True), "/g")
+    nodes: Any = sandbox_body(replace(POD, is_host_network=True, is_host_ipc=True), "/g", "/n")
     modes = [nodes["HostConfig"][key] for key in ("NetworkMode", "UTSMode", "IpcMode")]
     assert modes == ["host"] * 3
     # Docker refuses a host name of its own beside the node's.
@@ -188,20 +191,53 @@ def test_later_mounts_are_seen_as_a_mount_says() -> None:
     assert mount["BindOptions"] == {"Propagation": "rslave"}
 
 
-def test_a_sandbox_has_no_network_yet_and_its_hosts_in_order() -> None:
-    body: Any = sandbox_body(POD, "/g")
-    assert body["HostConfig"]["NetworkMode"] == "none"
+def test_a_sandbox_has_no_network_yet_and_its_names_from_our_files() -> None:
+    body: Any = sandbox_body(POD, "/g", "/n")
+    assert (body["NetworkDisabled"], body["HostConfig"]["NetworkMode"]) == (True, "none")
     assert body["HostConfig"]["IpcMode"] == "shareable"
-    assert body["HostConfig"]["ExtraHosts"] == ["a:::1", "b:1.1.1.1"]
     assert body["Labels"]["cubernetes.io/container"] == SANDBOX
+    mounts = {one["Target"]: one["Source"] for one in body["HostConfig"]["Mounts"]}
+    assert mounts == {f"/etc/{name}": f"/n/{name}" for name in name_files(POD)}
+    # The engine refuses to be told of names where it has none to write.
+    assert not {"Dns", "DnsSearch", "DnsOptions", "ExtraHosts"} & body["HostConfig"].keys()
 
 
-def test_more_names_of_a_pod_come_after_its_own() -> None:
+def test_a_pod_with_a_network_of_its_own_has_no_ipv6_unless_it_asks() -> None:
+    asked = {"net.ipv6.conf.all.disable_ipv6": "0"}
+    body: Any = sandbox_body(POD, "/g", "/n")
+    assert body["HostConfig"]["Sysctls"] == {"net.ipv6.conf.all.disable_ipv6": "1"}
+    asking: Any = sandbox_body(replace(POD, sysctls=asked), "/g", "/n")
+    assert asking["HostConfig"]["Sysctls"] == asked
+    # A kernel without it refuses to be told.
+    bare: Any = sandbox_body(POD, "/g", "/n", has_ipv6=False)
+    nodes: Any = sandbox_body(replace(POD, is_host_network=True), "/g", "/n")
+    assert not {"Sysctls"} & {*bare["HostConfig"], *nodes["HostConfig"]}
+
+
+def test_a_sandbox_in_the_nodes_network_has_the_nodes_names_from_the_engine() -> None:
+    spec = replace(POD, is_host_network=True, dns_servers=("192.0.2.53",), dns_options=("edns0",))
+    body: Any = sandbox_body(spec, "/g", "/n")
+    host = body["HostConfig"]
+    assert (name_files(spec), host.get("Mounts"), body.get("NetworkDisabled")) == ({}, None, None)
+    assert (host["Dns"], host["DnsOptions"]) == (["192.0.2.53"], ["edns0"])
+    assert host["ExtraHosts"] == ["a:::1", "b:1.1.1.1"]
+
+
+def test_a_pod_finds_localhost_itself_and_then_more_names_in_their_order() -> None:
     aliases = (("db", "192.0.2.9"), ("db", "192.0.2.1"))
-    body: Any = sandbox_body(replace(POD, host_aliases=aliases), "/g")
+    files = name_files(replace(POD, host_aliases=aliases))
+    assert files["hosts"] == LOCAL_NAMES + "::1\ta\n1.1.1.1\tb\n192.0.2.9\tdb\n192.0.2.1\tdb\n"
+    assert files["hosts"].startswith("127.0.0.1\tlocalhost\n")
+    assert files["hostname"] == "web-0\n"
 
-    hosts = body["HostConfig"]["ExtraHosts"]
-    assert hosts == ["a:::1", "b:1.1.1.1", "db:192.0.2.9", "db:192.0.2.1"]
+
+def test_whom_a_pod_asks_is_read_back_as_it_was_meant() -> None:
+    assert name_files(POD)["resolv.conf"] == ""
+    said = ResolvConf(("192.0.2.1", "192.0.2.2"), ("a.example", "b.example"), ("ndots:5", "edns0"))
+    spec = replace(
+        POD, dns_servers=said.servers, dns_searches=said.searches, dns_options=said.options
+    )
+    assert parsed(name_files(spec)["resolv.conf"]) == said
 
 
 def test_what_was_labelled_is_what_is_found() -> None:

@@ -146,7 +146,7 @@ def test_settings_of_the_kernel_are_told_of_the_sandbox() -> None:
     pod, _ = of({"sysctls": [{"name": "net/ipv4/tcp_fin_timeout", "value": "9"}]}, {})
     assert sysctls_of(pod) == {"net.ipv4.tcp_fin_timeout": "9"}
     box = SandboxSpec("u", "web", "default", "web", "pause", sysctls=sysctls_of(pod))
-    body: Any = sandbox_body(box, "/g")
+    body: Any = sandbox_body(box, "/g", "/n", has_ipv6=False)
     assert body["HostConfig"]["Sysctls"] == {"net.ipv4.tcp_fin_timeout": "9"}
 
 

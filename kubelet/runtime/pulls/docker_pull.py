@@ -8,7 +8,6 @@ from contextlib import aclosing, suppress
 from urllib.parse import quote
 
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
-from kubelet.runtime.docker_progress import Progress, after_line
 from kubelet.runtime.docker_stream import Lines
 from kubelet.runtime.docker_words import (
     Json,
@@ -17,6 +16,7 @@ from kubelet.runtime.docker_words import (
     image_reference,
 )
 from kubelet.runtime.driver import LocalImage, Login, RuntimeTrouble
+from kubelet.runtime.pulls.docker_progress import Progress, after_line
 
 PULL_SILENCE_S = 120.0  # an engine that fetches tells of progress several times a second
 PULL_MAX_S = 3600.0
