@@ -23,7 +23,7 @@ from tests.house.sources import ROOMS, ROOT, Source, none, of_rooms
 
 CONFIG = ROOT / ".importlinter"
 CONTRACT = "importlinter:contract:"
-# How many modules of ours a program may load, and all packages of others that it does.
+# How many modules of ours a program may load, and all packages of others that it may.
 # A hundred of ours are about 3 MiB and a tenth of a second of each start. It is read from the
 # files, not measured: the same on every machine and Python.
 DAEMON = "aiohttp msgspec multidict prometheus_client re2 uvloop"
@@ -34,7 +34,7 @@ LOADS: dict[str, tuple[int, str]] = {
     "cuberoot": (250, "aiohttp click cryptography msgspec prometheus_client re2 yaml yarl"),
     "gateway": (180, f"{DAEMON} cryptography"),
     "gpu": (170, f"{DAEMON} asyncssh"),
-    "kubelet": (375, f"{DAEMON} pyroute2 yarl"),
+    "kubelet": (375, f"{DAEMON} pyroute2"),
     "kubelet.weave": (130, "msgspec prometheus_client pyroute2 re2"),
     "lab": (40, "click msgspec prometheus_client"),
     "proxy": (180, DAEMON),
@@ -176,7 +176,7 @@ def test_a_program_loads_no_more_than_it_may(program: str) -> None:
     ours, others = loaded(f"{program}.__main__")
 
     assert f"{program}.__main__" in ours
-    assert others == set(packages.split())
+    assert others - set(packages.split()) == set()
     assert len(ours) <= most, f"{len(ours)}: load later what a start does not need, or say why here"
 
 
