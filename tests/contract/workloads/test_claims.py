@@ -269,6 +269,40 @@ async def test_the_pods_of_a_set_have_claims_of_their_own_and_find_them_again(
     assert (await the_claim(client, claims[1])).spec.volume_name == volumes[1]
 
 
+async def test_a_pod_of_a_lost_node_begins_anew_elsewhere_once_its_claim_is_given_up(
+    client: Client, disks: Disks
+) -> None:
+    await client.create(sent(a_class(is_default=True)))
+    template = replaced(a_claim("data", storage_class=None), metadata=ObjectMeta(name="data"))
+    one = sent(a_statefulset(replicas=1))
+    await client.create(replaced(one, spec=replaced(one.spec, volume_claim_templates=(template,))))
+    pod, claim = f"{one.metadata.name}-0", f"data-{one.metadata.name}-0"
+    lost = await until(placed(client, pod))
+    volume = (await until(lambda: is_bound(client, claim))).spec.volume_name
+    await client.patch(Node, lost, "", {"spec": {"unschedulable": True}})
+
+    await client.delete(Pod, pod, "default", grace_s=0)
+
+    async def stays_away() -> bool:
+        found = [
+            condition_of(each.status.conditions, "PodScheduled")
+            for each in (await client.list(Pod, "default")).items
+        ]
+        return any(each and "had volume node affinity conflict" in each.message for each in found)
+
+    await until(stays_away)
+    await client.delete(PersistentVolumeClaim, claim, "default")
+    await client.delete(Pod, pod, "default", grace_s=0)
+
+    assert await until(placed(client, pod)) != lost
+    assert (await until(lambda: is_bound(client, claim))).spec.volume_name != volume
+
+    async def is_removed() -> bool:
+        return not disks[lost].names
+
+    await until(is_removed)
+
+
 async def test_a_claim_is_given_the_default_class_protected_and_never_larger(
     client: Client,
 ) -> None:
