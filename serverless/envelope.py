@@ -1,15 +1,23 @@
-"""What the gateway and an instance send each other: two lengths, a head in JSON, and a body. Pure.
+"""What the gateway and an instance send each other: lengths, a head in JSON, and a body. Pure.
 
-The runner has a copy of its own, for it imports nothing of ours; a test keeps the two equal.
+A call and its answer have before their head what the instance's door must know of them: it reads no
+JSON, and hands both on as they are. The runner has a copy of its own, for it imports nothing of
+ours; tests/contract/functions/test_runner.py keeps the two equal.
 """
 
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 LENGTHS = struct.Struct(">II")
+# A call: bytes of head, body and revision, places, and how many seconds it may take.
+CALL = struct.Struct(">IIHHd")
+# An answer: what became of it, bytes of head, body and log, and how many milliseconds it took.
+ANSWER = struct.Struct(">BIIId")
+RAN, UNLOADED, FULL = 0, 1, 2
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
 
 
 # Values by name: text where they come from a query, what JSON can say where a function gives them.
@@ -65,6 +73,65 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
 
 class Misread(Exception):
     """What came is no such message."""
+
+
+# How a worker may say that its call has ended, and how the door may.
+OUTCOMES = frozenset(("ok", "error", "onward", "timeout", "lost"))
+
+
+class RawAnswer(NamedTuple):
+    """An instance's answer: whether the call has run, and if so with which head and body."""
+
+    verdict: int
+    head: bytes
+    body: bytes
+    log: bytes
+    milliseconds: float
+
+
+_encode_head = msgspec.json.Encoder().encode
+_decode_result = msgspec.json.Decoder(ResultHead).decode
+
+
+def call_frame(revision: str, head: CallHead, body: bytes) -> bytes:
+    text, name = _encode_head(head), revision.encode()
+    told = CALL.pack(len(text), len(body), len(name), head.places, head.timeout_s)
+    return b"".join((told, name, text, body))
+
+
+def answer_lengths(content: bytes) -> int:
+    """Return how many bytes follow the lengths of an answer. Raises: Misread: too many."""
+    _, head_bytes, body_bytes, log_bytes, _ = ANSWER.unpack_from(content)
+    count: int = head_bytes + body_bytes + log_bytes
+    if count > ANSWER_BYTES_MAX:
+        raise Misread(f"an answer of {count} bytes")
+    return count
+
+
+def raw_answer(content: bytes) -> RawAnswer:
+    """Return a whole answer's parts."""
+    verdict, head_bytes, body_bytes, log_bytes, milliseconds = ANSWER.unpack_from(content)
+    body_at = ANSWER.size + head_bytes
+    log_at = body_at + body_bytes
+    return RawAnswer(
+        verdict,
+        content[ANSWER.size : body_at],
+        content[body_at:log_at],
+        content[log_at : log_at + log_bytes],
+        milliseconds,
+    )
+
+
+def result_of(answer: RawAnswer) -> ResultHead:
+    """Return the head of a result, with what the door has told of it. Raises: Misread."""
+    try:
+        result = _decode_result(answer.head)
+    except msgspec.DecodeError as error:
+        raise Misread(str(error)) from error
+    if result.outcome not in OUTCOMES:
+        raise Misread(f"an end that is none: {result.outcome[:80]!r}")
+    log = answer.log.decode(errors="replace")
+    return msgspec.structs.replace(result, log=log, milliseconds=round(answer.milliseconds, 2))
 
 
 def packed(head: Any, body: bytes = b"") -> bytes:

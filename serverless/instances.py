@@ -1,4 +1,4 @@
-"""Speaking with instances: load a revision, run a call. HTTP/1.1 of our own, connections kept.
+"""Speaking with instances: load a revision, by HTTP/1.1 of our own, and run calls, over lines.
 
 An instance's answer has few forms, and it is not believed: lengths have limits, and what cannot be
 read is the instance's fault.
@@ -11,14 +11,23 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from serverless.envelope import CallHead, Misread, ResultHead, packed, unpacked
+from serverless.envelope import (
+    FULL,
+    RAN,
+    UNLOADED,
+    CallHead,
+    Misread,
+    ResultHead,
+    call_frame,
+    packed,
+    result_of,
+)
+from serverless.lines import CONNECT_S, Broken, Lines, NotOpened, Refused
 
-CONNECT_S = 2.0
 LOAD_S = 70.0  # the instance gives up after 60
 GRACE_S = 3.0  # an instance ends a call by itself; this is for one that does not
 HEAD_BYTES_MAX = 16 * 1024
-ANSWER_BYTES_MAX = 8 * 1024 * 1024
-KEPT_MAX = 64  # connections to one instance
+LOAD_ANSWER_BYTES_MAX = 1024 * 1024
 
 
 class NotTaken(Exception):
@@ -82,7 +91,7 @@ class HttpInstances:
     """Instances over TCP."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
+        self._lines = Lines()
 
     async def load(self, address: str, key: str, code: Code) -> float:
         try:
@@ -101,70 +110,61 @@ class HttpInstances:
     async def call(
         self, address: str, key: str, revision: str, head: CallHead, body: bytes
     ) -> tuple[ResultHead, bytes]:
-        deadline_s = head.timeout_s + GRACE_S
-        answer = await self._asked(
-            address, f"/call/{revision}", key, packed(head, body), deadline_s
-        )
-        told = f"{answer.status}: {answer.body[:200].decode(errors='replace')}"
-        # 403: nobody has loaded anything there, or somebody else has.
-        if answer.status in (403, 404):
-            raise Unloaded(told)
-        if answer.status == 429:
-            raise NotTaken(told)
+        frame = call_frame(revision, head, body)
         try:
-            if answer.status == 200:
-                return unpacked(answer.body, ResultHead)
+            answer = await self._lines.ask(address, key, frame, head.timeout_s + GRACE_S)
+            if answer.verdict == RAN:
+                return result_of(answer), answer.body
+        except NotOpened as error:
+            raise NotTaken(str(error)) from error
+        except Refused as error:
+            # Nobody has loaded anything there, or somebody else has.
+            raise Unloaded(str(error)) from error
+        except Broken as error:
+            raise Lost(str(error)) from error
         except Misread as error:
             raise Lost(f"its answer cannot be read: {error}") from error
-        raise Lost(f"it answered {answer.status}")
+        match answer.verdict:
+            case verdict if verdict == UNLOADED:
+                raise Unloaded(f"{address} has not loaded {revision}")
+            case verdict if verdict == FULL:
+                raise NotTaken(f"every place of {address} is taken")
+            case verdict:
+                raise Lost(f"it answered {verdict}")
 
     def forget(self, address: str) -> None:
-        for _, writer in self._kept.pop(address, []):
-            writer.close()
+        self._lines.forget(address)
 
     async def close(self) -> None:
-        for address in tuple(self._kept):
-            self.forget(address)
+        self._lines.close()
 
     async def _asked(
         self, address: str, path: str, key: str, body: bytes, deadline_s: float
     ) -> Answer:
         """Raises: NotTaken, Lost."""
-        reader, writer = await self._connected(address)
-        is_good = False
+        reader, writer = await _connected(address)
         try:
             async with asyncio.timeout(deadline_s):
                 head = f"POST {path} HTTP/1.1\r\nCube-Key: {key}\r\n"
                 writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
                 await writer.drain()
-                answer = await _answer_in(reader)
-                is_good = True
-                return answer
+                return await _answer_in(reader)
         except TimeoutError as error:
             raise Lost(f"no answer within {deadline_s:g} s") from error
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             raise Lost(f"the connection broke: {error}") from error
         finally:
-            kept = self._kept.setdefault(address, [])
-            if is_good and len(kept) < KEPT_MAX:
-                kept.append((reader, writer))
-            else:
-                writer.close()
-
-    async def _connected(self, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return a connection that is kept, or a new one. Raises: NotTaken."""
-        kept = self._kept.get(address, [])
-        while kept:
-            reader, writer = kept.pop()
-            if not reader.at_eof() and not writer.is_closing():
-                return reader, writer
             writer.close()
-        host, _, port = address.rpartition(":")
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                return await asyncio.open_connection(host, int(port), limit=HEAD_BYTES_MAX)
-        except (OSError, TimeoutError) as error:
-            raise NotTaken(f"{address}: {error or 'no connection in time'}") from error
+
+
+async def _connected(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a new connection. Raises: NotTaken."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            return await asyncio.open_connection(host, int(port), limit=HEAD_BYTES_MAX)
+    except (OSError, TimeoutError) as error:
+        raise NotTaken(f"{address}: {error or 'no connection in time'}") from error
 
 
 async def _answer_in(reader: asyncio.StreamReader) -> Answer:
@@ -176,7 +176,7 @@ async def _answer_in(reader: asyncio.StreamReader) -> Answer:
         name, _, value = line.partition(":")
         if name.lower() == "content-length":
             count = int(value)
-    if not 0 <= count <= ANSWER_BYTES_MAX:
+    if not 0 <= count <= LOAD_ANSWER_BYTES_MAX:
         raise ValueError(f"an answer of {count} bytes")
     return Answer(status, await reader.readexactly(count))
 

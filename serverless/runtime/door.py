@@ -1,7 +1,8 @@
-"""The door: answers HTTP for an instance, a thread a connection, and never runs a function's code.
+"""The door: answers for an instance, a thread a connection, and never runs a function's code.
 
-GET /healthz; POST /load makes a revision loaded beside those that are; POST /call/REVISION runs a
-call in a worker. The first key that loads is the only one that may load and call from then on.
+GET /healthz; POST /load makes a revision loaded beside those that are; POST /line makes the
+connection a line, over which calls come one after the other, each run in a worker. The first key
+that loads is the only one that may load and call from then on.
 """
 
 import hmac
@@ -14,7 +15,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from typing import Any
+from typing import Any, BinaryIO
 
 from serverless.runtime import wire, worker
 
@@ -27,7 +28,7 @@ LOG_BYTES_MAX = 64 * 1024
 LOAD_S_MAX = 60.0
 FORK_S_MAX = 10.0
 IDLE_S_MAX = 3600.0
-MESSAGE, JSON, TEXT = "application/x-cube-message", "application/json", "text/plain"
+JSON, TEXT = "application/json", "text/plain"
 
 
 class Worker:
@@ -95,18 +96,18 @@ class Door:
         self.revisions: OrderedDict[str, Revision] = OrderedDict()
         self.retired: list[Revision] = []
 
-    def answer(self, asked: wire.Asked, client: socket.socket) -> bytes:
-        """Return the whole answer to a request of a client."""
+    def answer(self, asked: wire.Asked) -> bytes:
+        """Return the whole answer to a request."""
         if asked.path == "/healthz":
             return wire.answer_bytes(200, b"ok", TEXT)
         if asked.method != "POST":
-            return wire.answer_bytes(405, b"POST /load or /call/REVISION", TEXT)
+            return wire.answer_bytes(405, b"POST /load or /line", TEXT)
         if not self._has_key(asked):
             return wire.answer_bytes(403, b"another key has loaded this instance", TEXT)
         if asked.path == "/load":
             return self._load(asked.body)
-        if asked.path.startswith("/call/"):
-            return self._call(asked.path.removeprefix("/call/"), asked.body, client)
+        if asked.path == "/line":
+            return wire.answer_bytes(200, b"", TEXT)
         return wire.answer_bytes(404, b"nothing is here", TEXT)
 
     def _has_key(self, asked: wire.Asked) -> bool:
@@ -165,20 +166,20 @@ class Door:
         else:
             self.retired.append(revision)
 
-    def _call(self, name: str, body: bytes, client: socket.socket) -> bytes:
+    def call(self, called: wire.Called, client: socket.socket) -> bytes:
+        """Run a call of a line; return its whole answer."""
         began_s = time.monotonic()
-        asked, _ = wire.unpacked(body)
         with self.lock:
-            revision = self.revisions.get(name)
+            revision = self.revisions.get(called.revision)
             if revision is None:
-                return wire.answer_bytes(404, b"this revision is not loaded", TEXT)
-            if self.running_count >= asked["places"]:
-                return wire.answer_bytes(429, b"every place is taken", TEXT)
+                return wire.answer_frame(wire.UNLOADED, b"", b"", b"", 0.0)
+            if self.running_count >= called.places:
+                return wire.answer_frame(wire.FULL, b"", b"", b"", 0.0)
             self.running_count += 1
             revision.running_count += 1
             own = revision.taken()
         try:
-            head, payload, own = self._ran(revision, own, body, asked["timeout_s"], client)
+            head, payload, log, own = self._ran(revision, own, called, client)
         finally:
             with self.lock:
                 self.running_count -= 1
@@ -191,44 +192,47 @@ class Door:
                 if is_retired and revision.running_count == 0:
                     self.retired.remove(revision)
                     revision.end()
-        head["milliseconds"] = round((time.monotonic() - began_s) * 1000, 2)
-        return wire.answer_bytes(200, wire.packed(head, payload), MESSAGE)
+        spent_ms = (time.monotonic() - began_s) * 1000
+        return wire.answer_frame(wire.RAN, head, payload, log, spent_ms)
 
     def _ran(
         self,
         revision: Revision,
         own: Worker | None,
-        body: bytes,
-        timeout_s: float,
+        called: wire.Called,
         client: socket.socket,
-    ) -> tuple[dict[str, Any], bytes, Worker | None]:
-        """Run a call; return its answer, and the worker where it can run another."""
+    ) -> tuple[bytes, bytes, bytes, Worker | None]:
+        """Run a call; return head and body of its answer, its log, and a worker that is free."""
         try:
             own = own or revision.forked()
         except (wire.Ended, OSError):
-            return {"outcome": "lost", "error": "no process could be made", "log": ""}, b"", None
+            return ended_as("lost", "no process could be made"), b"", b"", None
+        timeout_s = called.timeout_s
         said = wire.Said(own.pipe, LOG_BYTES_MAX)
         deadline_s = time.monotonic() + timeout_s
         payload = b""
         kept: Worker | None = own
         try:
-            own.connection.settimeout(timeout_s)
-            own.connection.sendall(body)
+            wire.send(own.connection, called.message, timeout_s)
             wire.await_readable(own.connection, said, own.pipe, deadline_s, client)
-            head, payload = wire.read_message(own.connection, worker.RESULT_BYTES_MAX, deadline_s)
+            head, payload = wire.read_raw(own.connection, worker.RESULT_BYTES_MAX, deadline_s)
         except (wire.Late, TimeoutError):
             text = f"the call took longer than {timeout_s:g} s and was ended"
-            head, kept = {"outcome": "timeout", "error": text}, None
+            head, kept = ended_as("timeout", text), None
         except wire.Gone:
-            head, kept = {"outcome": "lost", "error": "nobody waits for the call"}, None
+            head, kept = ended_as("lost", "nobody waits for the call"), None
         except (wire.Ended, wire.TooLarge, OSError):
             text = "the function's process ended before it answered (exit, crash or memory)"
-            head, kept = {"outcome": "lost", "error": text}, None
+            head, kept = ended_as("lost", text), None
         said.take()
-        head["log"] = said.text
         if kept is None:
             own.end()
-        return head, payload, kept
+        return head, payload, said.text.encode(), kept
+
+
+def ended_as(outcome: str, why: str) -> bytes:
+    """Return the head of an answer that the door gives in a worker's place."""
+    return json.dumps({"outcome": outcome, "error": why}).encode()
 
 
 def kill_group(number: int) -> None:
@@ -291,8 +295,22 @@ def _serve(door: Door, connection: socket.socket, places: threading.Semaphore) -
                 except (ValueError, wire.TooLarge) as error:
                     connection.sendall(wire.answer_bytes(400, str(error).encode(), TEXT))
                     return
-                connection.sendall(door.answer(asked, connection))
+                answer = door.answer(asked)
+                connection.sendall(answer)
+                if asked.path == "/line" and answer.startswith(wire.GOOD):
+                    _serve_line(door, connection, stream)
+                    return
     except OSError:
         return  # the client has gone
     finally:
         places.release()
+
+
+def _serve_line(door: Door, connection: socket.socket, stream: BinaryIO) -> None:
+    """Run the calls of a line, until the other side ends it. Raises: OSError."""
+    while True:
+        try:
+            called = wire.read_call(stream)
+        except (wire.Ended, wire.TooLarge):
+            return
+        connection.sendall(door.call(called, connection))

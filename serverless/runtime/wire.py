@@ -1,7 +1,8 @@
-"""What processes of an instance send each other, and its HTTP/1.1: messages and requests.
+"""What processes of an instance send each other, its HTTP/1.1, and what goes over lines.
 
-A message is two lengths, a head in JSON, and a body as it is. The bodies of HTTP requests for calls
-and of their answers are such messages too.
+A message is two lengths, a head in JSON, and a body as it is. The body of a request to load is such
+a message too. On a line a call has before its message what the door must know of it, and an answer
+what the door tells of it: heads go through the door unread.
 """
 
 import json
@@ -14,6 +15,13 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 LENGTHS = struct.Struct(">II")
+# A call: bytes of head, body and revision, places, and how many seconds it may take.
+CALL = struct.Struct(">IIHHd")
+# An answer: what became of it, bytes of head, body and log, and how many milliseconds it took.
+ANSWER = struct.Struct(">BIIId")
+RAN, UNLOADED, FULL = 0, 1, 2
+SENT_AT_ONCE_BYTES = 32 * 1024
+GOOD = b"HTTP/1.1 200 "
 HEAD_BYTES_MAX = 256 * 1024
 HTTP_HEAD_BYTES_MAX = 16 * 1024
 HTTP_BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -73,6 +81,81 @@ def read_message(
         raise TooLarge(f"has {head_bytes} + {body_bytes} bytes, at most {body_bytes_max}")
     content = _exactly(connection, head_bytes + body_bytes, deadline_s)
     return json.loads(content[:head_bytes]), content[head_bytes:]
+
+
+class Called(NamedTuple):
+    """A call as it came over a line; message is what its worker is sent."""
+
+    revision: str
+    places: int
+    timeout_s: float
+    message: bytes
+
+
+def read_call(stream: BinaryIO) -> Called:
+    """Read a call of a line. Raises: Ended, TooLarge, OSError."""
+    told = stream.read(CALL.size)
+    if len(told) != CALL.size:
+        raise Ended
+    head_bytes, body_bytes, name_bytes, places, timeout_s = CALL.unpack(told)
+    if head_bytes > HEAD_BYTES_MAX or body_bytes > HTTP_BODY_BYTES_MAX:
+        raise TooLarge(f"has {head_bytes} + {body_bytes} bytes")
+    content = stream.read(name_bytes + head_bytes + body_bytes)
+    if len(content) != name_bytes + head_bytes + body_bytes:
+        raise Ended
+    message = LENGTHS.pack(head_bytes, body_bytes) + content[name_bytes:]
+    return Called(content[:name_bytes].decode(errors="replace"), places, timeout_s, message)
+
+
+def answer_frame(verdict: int, head: bytes, body: bytes, log: bytes, spent_ms: float) -> bytes:
+    told = ANSWER.pack(verdict, len(head), len(body), len(log), spent_ms)
+    return b"".join((told, head, body, log))
+
+
+def send(connection: socket.socket, content: bytes, timeout_s: float) -> None:
+    """Send to a process that reads. Raises: TimeoutError, OSError."""
+    if len(content) <= SENT_AT_ONCE_BYTES:
+        # There is room for it: nothing else is on the way.
+        connection.sendall(content)
+        return
+    connection.settimeout(timeout_s)
+    connection.sendall(content)
+    connection.settimeout(None)
+
+
+def read_raw(
+    connection: socket.socket, body_bytes_max: int, deadline_s: float | None = None
+) -> tuple[bytes, bytes]:
+    """Read one message of a connection on which no other follows; its head stays as it is.
+
+    Raises: Ended, TooLarge, Late.
+    """
+    content = _some(connection, deadline_s)
+    while len(content) < LENGTHS.size:
+        content += _some(connection, deadline_s)
+    head_bytes, body_bytes = LENGTHS.unpack_from(content)
+    if head_bytes > HEAD_BYTES_MAX or body_bytes > body_bytes_max:
+        raise TooLarge(f"has {head_bytes} + {body_bytes} bytes, at most {body_bytes_max}")
+    missing = LENGTHS.size + head_bytes + body_bytes - len(content)
+    if missing < 0:
+        raise TooLarge("has more bytes than it says")
+    if missing:
+        content += _exactly(connection, missing, deadline_s)
+    body_at = LENGTHS.size + head_bytes
+    return content[LENGTHS.size : body_at], content[body_at:]
+
+
+def _some(connection: socket.socket, deadline_s: float | None) -> bytes:
+    """Read what is there, where the other side has said that something is."""
+    if deadline_s is not None and deadline_s <= time.monotonic():
+        raise Late
+    try:
+        piece = connection.recv(READ_BYTES)
+    except ConnectionError as error:
+        raise Ended from error
+    if not piece:
+        raise Ended
+    return piece
 
 
 def _exactly(connection: socket.socket, count: int, deadline_s: float | None) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import os
 import signal
 import socket
@@ -23,10 +24,10 @@ def serve(connection: socket.socket, action: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     while True:
         try:
-            head, body = wire.read_message(connection, CALL_BYTES_MAX)
+            head, body = wire.read_raw(connection, CALL_BYTES_MAX)
         except wire.Ended:
             return
-        answer = answered(action, head, body)
+        answer = answered(action, json.loads(head), body)
         # What was printed belongs to this call: it is there before the answer is.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,5 +1,7 @@
 """Answers: what callers see of results, and messages between gateway and runner."""
 
+from io import BytesIO
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,8 @@ from hypothesis import strategies as st
 from serverless import envelope
 from serverless.brain.known import REVISIONS_MAX
 from serverless.brain.naming import digest_of, key_for
-from serverless.envelope import CallHead, Misread, ResultHead
+from serverless.envelope import ANSWER_BYTES_MAX, CallHead, Misread, ResultHead, result_of
 from serverless.gateway.answers import answer_of, is_deadline, refusal, with_timing
-from serverless.instances import ANSWER_BYTES_MAX
 from serverless.runtime import door, wire, worker
 from serverless.runtime.userland import Request
 from tests.unit.serverless.functionworld import a_function
@@ -31,8 +32,27 @@ def test_bytes_that_are_no_message_are_misread_and_nothing_else(content: bytes) 
 
 
 def test_limits_of_the_gateway_have_room_for_those_of_the_runner() -> None:
-    assert ANSWER_BYTES_MAX > worker.RESULT_BYTES_MAX + wire.HEAD_BYTES_MAX
+    others_bytes = wire.HEAD_BYTES_MAX + 2 * door.LOG_BYTES_MAX
+    assert worker.RESULT_BYTES_MAX + others_bytes < ANSWER_BYTES_MAX
     assert REVISIONS_MAX == door.REVISIONS_MAX
+
+
+@given(revision=st.text(max_size=5), path=st.text(max_size=5), body=st.binary(max_size=40))
+def test_a_call_on_a_line_is_what_the_door_reads(revision: str, path: str, body: bytes) -> None:
+    head = CallHead(call="c", method="GET", path=path, timeout_s=2.5, places=4)
+
+    called = wire.read_call(BytesIO(envelope.call_frame(revision, head, body)))
+
+    assert (called.revision, called.places, called.timeout_s) == (revision, 4, 2.5)
+    assert wire.unpacked(called.message) == wire.unpacked(envelope.packed(head, body))
+
+
+@given(st.binary(max_size=40))
+def test_what_a_worker_says_of_its_call_is_a_result_or_misread(content: bytes) -> None:
+    for text in (content, b'{"outcome":"' + content.hex().encode() + b'"}'):
+        answer = envelope.RawAnswer(envelope.RAN, text, b"", b"", 0.0)
+        with pytest.raises(Misread):
+            result_of(answer)
 
 
 def test_a_call_is_what_the_function_reads() -> None:
@@ -86,11 +106,12 @@ def test_headers_that_would_split_an_answer_are_refused(headers: dict[str, str])
 
 
 def test_a_refusal_says_when_to_come_again_and_which_call_it_was() -> None:
-    response = with_timing(refusal(429, "full", is_later=True), "c-1", {"wait": 1.25})
+    response = with_timing(refusal(429, "full", is_later=True), "c-1", "f-1", 1.25, 2.0)
 
     assert response.headers["Retry-After"] == "1"
     assert response.headers["Cube-Call"] == "c-1"
-    assert response.headers["Server-Timing"] == "wait;dur=1.2"
+    assert response.headers["Server-Timing"] == "wait;dur=1.2, run;dur=2.0"
+    assert response.headers["Cube-Revision"] == "f-1"
 
 
 def test_a_digest_follows_from_what_a_call_depends_on_alone() -> None:
