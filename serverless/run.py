@@ -5,7 +5,6 @@ refused by the closed port, and never led astray by half a view.
 """
 
 import asyncio
-import ssl
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from serverless.durable.accept import Acceptor
 from serverless.durable.dispatch import Dispatcher
 from serverless.durable.letters import Letters
 from serverless.gateway.admin import Admin
+from serverless.gateway.front import FrontServer
 from serverless.gateway.invoke import Invoker
 from serverless.gateway.lasting import Lasting
 from serverless.gateway.page import Page, Shown
@@ -125,7 +125,7 @@ class Platform:
             connections_max=CONNECTIONS_MAX,
         )
         site = GatewaySite(self, invoker, lasting, limits, self._env.clock)
-        self.server = HttpServer(site, limits, headers=None)
+        self.server = FrontServer(site, limits)
         telling = Telling(self, logs, acceptor, self.letters)
         page = Page(env, self._shown(), logs, self.engine)
         more = (*telling.routes(), *runs.routes(), *page.routes())
@@ -194,15 +194,16 @@ class Platform:
         return board.waiting_count(key), board.in_hand_count(key)
 
     async def _serve(self) -> None:
-        await self._listen(self.server, self._settings.port, None)
+        await self.server.listen(self._settings.host, self._settings.port)
+        await self._answering(self.server)
 
     async def _serve_admin(self) -> None:
         told = self._settings
         tls = server_tls(told.cert, told.key, told.client_ca)
-        await self._listen(self.admin_server, told.admin_port, tls)
+        await self.admin_server.listen(told.host, told.admin_port, tls)
+        await self._answering(self.admin_server)
 
-    async def _listen(self, server: HttpServer, port: int, tls: ssl.SSLContext | None) -> None:
-        await server.listen(self._settings.host, port, tls)
+    async def _answering(self, server: HttpServer | FrontServer) -> None:
         log.info("answering", port=server.port)
         try:
             await asyncio.get_running_loop().create_future()

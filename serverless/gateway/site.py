@@ -1,7 +1,5 @@
 """The gateway's HTTP: a request is led to its function by its route."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Protocol
 
 from cubernetes.api.serverless.function import Function
@@ -54,7 +52,7 @@ class Known(Protocol):
 
 
 class GatewaySite:
-    """Answers requests of anybody; see httpserver.Site."""
+    """Answers requests of anybody; see front.Site."""
 
     def __init__(
         self, known: Known, invoker: Invoker, lasting: Lasting, limits: Limits, clock: Clock
@@ -66,22 +64,15 @@ class GatewaySite:
         share = Share(all_bytes, of_client, WAITING_COUNT_MAX)
         self._bodies = Gate({None: share}, TURN_S, lambda _: NoRoom())
 
-    @asynccontextmanager
-    async def answering(
-        self, request: Request, unread: Unread | None = None
-    ) -> AsyncIterator[Response]:
+    async def respond(self, request: Request, unread: Unread | None = None) -> Response:
         try:
-            response = await self._answer(request, unread)
+            return await self._answer(request, unread)
         except Exception as error:  # noqa: BLE001  the last place that can still answer
             log.bug("a call failed", error, method=request.method, path=request.path)
-            response = refusal(500, "an error of the gateway; its log tells more")
-        yield response
+            return refusal(500, "an error of the gateway; its log tells more")
 
     def refused(self, request: Request, error: Malformed) -> Response:  # noqa: ARG002  asked for
         return refusal(400, str(error))
-
-    async def turn(self, request: Request) -> None:
-        """Go on: no answer is so long that others wait for it."""
 
     async def _answer(self, request: Request, unread: Unread | None) -> Response:
         if request.path == "/healthz" and request.method == "GET":

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http import StreamWriter
 from multidict import CIMultiDict
 
@@ -38,10 +38,29 @@ type Turn = Callable[[], Awaitable[None]]
 log = Log(__name__)
 
 
+class Incoming(Protocol):
+    """What is asked of a request that has a body: aiohttp's, or another parser's."""
+
+    @property
+    def body_exists(self) -> bool: ...
+
+    @property
+    def content_length(self) -> int | None: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def content(self) -> StreamReader: ...
+
+    @property
+    def writer(self) -> Any: ...
+
+
 class ClientBody:
     """A request's body, which stays with its sender until somebody asks for it."""
 
-    def __init__(self, incoming: web.BaseRequest, bytes_max: int, deadline_s: float) -> None:
+    def __init__(self, incoming: Incoming, bytes_max: int, deadline_s: float) -> None:
         self._incoming, self._bytes_max, self._deadline_s = incoming, bytes_max, deadline_s
         # There is none, or all of it was read.
         self.is_read = not incoming.body_exists

@@ -19,6 +19,8 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.host.env import Env
 from cubernetes.host.web import exporter
 from cubernetes.host.web.httpserver import Limits
+from cubernetes.host.web.messages import Request, Response, Unread
+from cubernetes.host.web.site import RoutedSite
 from cubernetes.host.web.tls import server_tls
 from kubelet.keptlogs.shelf import KeptLogs
 from kubelet.logserver import LIMITS as LOG_LIMITS
@@ -26,6 +28,7 @@ from kubelet.logserver import ContainerLogs, Sources, log_server
 from kubelet.observer import Observer
 from kubelet.runtime.driver import ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
+from serverless.gateway.front import FrontServer
 from tests.contract.kubelet.test_kubelet_logs import OnePod
 from tests.contract.store.certificates import write_certificates
 from tests.given import a_pod
@@ -204,12 +207,36 @@ async def metrics_exporter(_: Path, limits: Limits) -> AsyncIterator[Ways]:
     await server.stop(0.1)
 
 
+class Whole:
+    """A site as the gateway of functions has one: each answer is whole."""
+
+    def __init__(self, site: RoutedSite) -> None:
+        self._site = site
+        self.refused = site.refused
+
+    async def respond(self, request: Request, unread: Unread | None) -> Response:
+        async with self._site.answering(request, unread) as response:
+            return response
+
+
+@asynccontextmanager
+async def gateway_of_functions(_: Path, limits: Limits) -> AsyncIterator[Ways]:
+    async def hello(_: Request) -> Response:
+        return Response(200, b"hello")
+
+    server = FrontServer(Whole(RoutedSite([("GET", "/hello", hello)], limits)), limits)
+    await server.listen("127.0.0.1", 0)
+    yield Ways(server.port, "/hello")
+    await server.stop(0.1)
+
+
 type Start = Callable[[Path, Limits], AbstractAsyncContextManager[Ways]]
 SERVERS: dict[str, Start] = {
     "apiserver": api_server,
     "kubelet": kubelet,
     "tsdb": time_series_store,
     "exporter": metrics_exporter,
+    "functions": gateway_of_functions,
 }
 QUICK = Limits(
     head_deadline_s=DEADLINE_S,
@@ -362,6 +389,30 @@ async def test_a_refusal_without_a_body_leaves_the_connection_open(patient: Ways
         assert "GET" in re.split(", ?", reply.headers["allow"])
         client.send(f"GET {patient.path}")
         assert (await client.reply()).code == 200
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+async def test_requests_that_come_before_their_turn_are_answered_in_their_order(
+    patient: Ways, is_at_once: bool
+) -> None:
+    lines = [f"GET {patient.path}", "GET /nowhere", f"GET {patient.path}", "GET /nowhere"] * 5
+    async with connected(patient) as client:
+        for line in lines:
+            client.send(line)
+            if not is_at_once:
+                # Each in a segment of its own, while others are being answered.
+                await asyncio.sleep(0)
+        codes = [(await client.reply()).code for _ in lines]
+    assert codes == [200, 404] * 10
+
+
+async def test_a_body_and_what_follows_it_are_kept_apart(patient: Ways) -> None:
+    async with connected(patient) as client:
+        client.send(f"GET {patient.path}", "Content-Length: 2", body=b"{}")
+        client.send(f"GET {patient.path}", "Transfer-Encoding: chunked", body=b"2\r\n{")
+        client.writer.write(b"}\r\n0\r\n\r\n")
+        client.send("GET /nowhere")
+        assert [(await client.reply()).code for _ in range(3)] == [200, 200, 404]
 
 
 async def test_a_head_is_answered_without_a_body(patient: Ways) -> None:
