@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from cubernetes.api.serverless.function import Function, FunctionSpec
 from cubernetes.host.env import Env
-from cubernetes.host.metrics import Metrics
+from cubernetes.host.metrics import Counter, Metrics
 from serverless.board.board import QueueFull, Seat
 from serverless.board.kept import Entry, KeptLogs
 from serverless.board.key import FunctionKey
@@ -107,6 +107,8 @@ class Runner:
     def _count(self, metrics: Metrics) -> None:
         calls = "Calls of functions that were answered, by how they ended."
         self._answered = metrics.counter("cube_serverless_calls_total", calls, "outcome")
+        # Of each outcome its counter: looking one up costs more than counting.
+        self._counters: dict[str, Counter] = {}
         waits = "How long calls of functions waited for an instance."
         self._waits = metrics.histogram("cube_serverless_wait_seconds", waits)
 
@@ -117,7 +119,7 @@ class Runner:
         """
         function = self._functions.function(key)
         if function is None:
-            self._answered.labels("none").inc()
+            self._count_end("none")
             raise NoFunction(f"there is no function {key}")
         spec, clock = function.spec, self._env.clock
         began_s, waited_s = clock.monotonic(), 0.0
@@ -153,7 +155,7 @@ class Runner:
         onward: Step | None = None
         if result.outcome == ONWARD:
             result, onward = self._onward(function, result, body, asked)
-        self._answered.labels(result.outcome).inc()
+        self._count_end(result.outcome)
         entry = Entry(
             part,
             clock.now(),
@@ -165,6 +167,12 @@ class Runner:
         )
         self._logs.add(key, entry)
         return Ran(result, body, waited_s, onward, revision)
+
+    def _count_end(self, outcome: str) -> None:
+        counter = self._counters.get(outcome)
+        if counter is None:
+            counter = self._counters[outcome] = self._answered.labels(outcome)
+        counter.inc()
 
     def _span_s(self, asked: Asked, most_s: float) -> float:
         """Return how long a call may go on, at most_s at most. Raises: Passed."""
@@ -232,7 +240,7 @@ class Runner:
                 told = NotBegun("late", f"no instance of function {key} within {wait_s:g} s: {why}")
             case _:
                 outcome = "unloadable" if isinstance(error, Unloadable) else "none"
-                self._answered.labels(outcome).inc()
+                self._count_end(outcome)
                 return error
-        self._answered.labels(told.outcome).inc()
+        self._count_end(told.outcome)
         return told

@@ -49,6 +49,8 @@ class Desk:
     queue_max: int = 0
     seats: dict[str, Seat] = field(default_factory=dict)
     running: dict[str, int] = field(default_factory=dict)
+    # Of all instances.
+    running_count: int = 0
     waiting: deque[Waiting] = field(default_factory=deque)
     peaks: Peaks = field(default_factory=Peaks)
     # Where calls are split: how much of a call each revision is behind its part.
@@ -56,7 +58,7 @@ class Desk:
 
     @property
     def in_hand_count(self) -> int:
-        return sum(self.running.values()) + len(self.waiting)
+        return self.running_count + len(self.waiting)
 
     def free_seat(self) -> Seat | None:
         """Return a place for one call at the least busy instance; the same for the same board."""
@@ -205,13 +207,16 @@ class Board:
 
     def _begin(self, desk: Desk, seat: Seat) -> None:
         desk.running[seat.instance] = desk.running.get(seat.instance, 0) + 1
+        desk.running_count += 1
 
     def _leave(self, desk: Desk, seat: Seat) -> None:
-        left_count = desk.running.get(seat.instance, 0) - 1
-        if left_count > 0:
-            desk.running[seat.instance] = left_count
+        running_count = desk.running.get(seat.instance, 0)
+        if running_count > 1:
+            desk.running[seat.instance] = running_count - 1
         else:
             desk.running.pop(seat.instance, None)
+        # A call that began before its function was deleted and made anew is not of this desk.
+        desk.running_count -= min(running_count, 1)
 
     def _grant(self, desk: Desk) -> list[Waiting]:
         """Grant free places in the order of arrival."""

@@ -22,11 +22,16 @@ class RouteMatch(NamedTuple):
     """Where a request leads, and what the variables of its path are."""
 
     route: Route
+    function: FunctionKey
     variables: Mapping[str, str]
 
-    @property
-    def function(self) -> FunctionKey:
-        return FunctionKey(self.route.metadata.namespace, self.route.spec.function)
+
+class _Served(NamedTuple):
+    """A Route, and what each of its path's segments is called that stands for others."""
+
+    route: Route
+    function: FunctionKey
+    names: tuple[tuple[int, str], ...]
 
 
 class WrongMethod(NamedTuple):
@@ -40,7 +45,7 @@ class _Branch:
     named: dict[str, "_Branch"] = field(default_factory=dict)
     variable: "_Branch | None" = None
     rest: "_Branch | None" = None
-    by_method: dict[str, Route] = field(default_factory=dict)
+    by_method: dict[str, "_Served"] = field(default_factory=dict)
 
 
 class RouteTable:
@@ -64,17 +69,21 @@ class RouteTable:
                 continue
             for branch in _ends(root, segments):
                 # HEAD asks for the head of what GET answers.
-                route = branch.by_method.get(method)
-                if route is None and method == "HEAD":
-                    route = branch.by_method.get("GET")
-                if route is not None:
-                    return RouteMatch(route, _variables(route.spec.path, segments))
+                served = branch.by_method.get(method)
+                if served is None and method == "HEAD":
+                    served = branch.by_method.get("GET")
+                if served is not None:
+                    variables = _variables(served.names, segments)
+                    return RouteMatch(served.route, served.function, variables)
                 allowed.update(branch.by_method)
         return WrongMethod(tuple(sorted(allowed))) if allowed else None
 
     def _add(self, route: Route) -> None:
         branch = self._hosts.setdefault(route.spec.host, _Branch())
-        for segment in decoded(route.spec.path).split("/")[1:]:
+        meta, names = route.metadata, list[tuple[int, str]]()
+        for index, segment in enumerate(decoded(route.spec.path).split("/")[1:]):
+            if segment == REST or segment.startswith("{"):
+                names.append((index, segment))
             if segment == REST:
                 branch.rest = branch.rest or _Branch()
                 branch = branch.rest
@@ -83,11 +92,13 @@ class RouteTable:
                 branch = branch.variable
             else:
                 branch = branch.named.setdefault(segment, _Branch())
+        function = FunctionKey(meta.namespace, route.spec.function)
+        own = _Served(route, function, tuple(names))
         for method in route.spec.methods:
-            holder = branch.by_method.setdefault(method, route)
-            if holder is not route:
-                meta = holder.metadata
-                told = f"{method} {route.spec.path} is Route {meta.namespace}/{meta.name}'s"
+            holder = branch.by_method.setdefault(method, own)
+            if holder is not own:
+                other = holder.route.metadata
+                told = f"{method} {route.spec.path} is Route {other.namespace}/{other.name}'s"
                 self.conflicts.setdefault(route.ref, told)
 
 
@@ -109,14 +120,13 @@ def _ends(branch: _Branch, segments: Sequence[str]) -> Iterator[_Branch]:
         yield branch.rest
 
 
-def _variables(pattern: str, segments: Sequence[str]) -> dict[str, str]:
-    wanted = decoded(pattern).split("/")[1:]
-    found = {
-        one[1:-1]: text for one, text in zip(wanted, segments, strict=False) if one.startswith("{")
+def _variables(names: Sequence[tuple[int, str]], segments: Sequence[str]) -> dict[str, str]:
+    return {
+        REST if name == REST else name[1:-1]: (
+            "/".join(segments[index:]) if name == REST else segments[index]
+        )
+        for index, name in names
     }
-    if wanted[-1] == REST:
-        found[REST] = "/".join(segments[len(wanted) - 1 :])
-    return found
 
 
 def _age(route: Route) -> tuple[float, str, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 import msgspec
 
@@ -14,6 +15,8 @@ FUNCTION_LABEL = "serverless.cubernetes.io/function"
 NAMESPACE_LABEL = "serverless.cubernetes.io/namespace"
 CLASS_LABEL = "serverless.cubernetes.io/class"
 DIGEST_CHARS = 8
+# Keys of instances that are remembered: each call asks for one.
+KEYS_MAX = 1024
 
 
 def digest_of(spec: FunctionSpec) -> str:
@@ -30,6 +33,7 @@ def revision_name(function: Function) -> str:
     return f"{function.metadata.name}-{digest_of(function.spec)}"
 
 
+@lru_cache(KEYS_MAX)
 def key_for(secret: str, pod_uid: str) -> str:
     """Return the key by which an instance knows the gateway; it follows from the pod's uid."""
     return hmac.new(secret.encode(), pod_uid.encode(), hashlib.sha256).hexdigest()

@@ -1,7 +1,6 @@
 """What callers are answered: the results of functions, and why there are none. Pure."""
 
 import re
-from collections.abc import Mapping
 
 from cubernetes.host.web.messages import TEXT, Response
 from serverless.envelope import ResultHead
@@ -65,14 +64,12 @@ def _is_header(name: str, value: str) -> bool:
     return _TOKEN.match(name) is not None and _VALUE.match(value) is not None
 
 
-def with_revision(response: Response, revision: str) -> Response:
-    """Add which revision has answered, where it is known."""
-    headers = {**response.headers, **({"Cube-Revision": revision} if revision else {})}
-    return Response(response.status, response.body, headers, response.content_type)
-
-
-def with_timing(response: Response, call: str, phases_ms: Mapping[str, float]) -> Response:
-    """Add which call this was, and how long its phases took."""
-    timing = ", ".join(f"{name};dur={spent_ms:.1f}" for name, spent_ms in phases_ms.items())
+def with_timing(
+    response: Response, call: str, revision: str, wait_ms: float, run_ms: float
+) -> Response:
+    """Add which call this was, its phases, and which revision has answered, if one has."""
+    timing = f"wait;dur={wait_ms:.1f}, run;dur={run_ms:.1f}"
     headers = {**response.headers, CALL_HEADER: call, "Server-Timing": timing}
+    if revision:
+        headers["Cube-Revision"] = revision
     return Response(response.status, response.body, headers, response.content_type)

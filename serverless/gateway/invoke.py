@@ -7,7 +7,7 @@ from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Response
 from serverless.board.key import FunctionKey
 from serverless.calls import NoFunction, Unloadable
-from serverless.gateway.answers import answer_of, refusal, with_revision, with_timing
+from serverless.gateway.answers import answer_of, refusal, with_timing
 from serverless.running import Asked, NotBegun, Runner
 
 STATUSES = {"full": 429, "late": 504}
@@ -22,7 +22,7 @@ class Invoker:
     async def invoke(self, key: FunctionKey, asked: Asked) -> Response:
         """Return the answer to a call, whatever becomes of it."""
         call, clock = self._env.rng.uuid(), self._env.clock
-        began_s, waited_s = clock.monotonic(), 0.0
+        began_s, waited_s, revision = clock.monotonic(), 0.0, ""
         try:
             ran = await self._runner.run(key, asked, call)
             waited_s = ran.waited_s
@@ -31,7 +31,7 @@ class Invoker:
                 ran = await self._runner.run(key, asked, call)
                 waited_s += ran.waited_s
             response = answer_of(str(key), ran.result, ran.body)
-            response = with_revision(response, ran.revision)
+            revision = ran.revision
         except NoFunction as error:
             response = refusal(404, str(error))
         except Unloadable as error:
@@ -39,5 +39,5 @@ class Invoker:
         except NotBegun as error:
             response = refusal(STATUSES[error.outcome], str(error), is_later=True)
         total_ms = (clock.monotonic() - began_s) * 1000
-        phases_ms = {"wait": waited_s * 1000, "run": total_ms - waited_s * 1000}
-        return with_timing(response, call, phases_ms)
+        wait_ms = waited_s * 1000
+        return with_timing(response, call, revision, wait_ms, total_ms - wait_ms)

@@ -128,12 +128,23 @@ def target_of(raw: str, fields_max: int) -> tuple[str, tuple[tuple[str, str], ..
         if not query:
             return path, ()
         query, _, _ = query.partition("#")
+        if "%" not in query and "+" not in query and query.isascii():
+            return path, _plain(query, fields_max)
         fields = parse_qsl(
             query, keep_blank_values=True, errors="strict", max_num_fields=fields_max
         )
     except ValueError as error:
         raise Malformed(f"the path or the query cannot be read: {error}") from error
     return path, tuple(fields)
+
+
+def _plain(query: str, fields_max: int) -> tuple[tuple[str, str], ...]:
+    """Return what a query says that has no escapes, as parse_qsl does. Raises: ValueError."""
+    fields = query.split("&")
+    if len(fields) > fields_max:
+        raise ValueError(f"it has {len(fields)} fields, at most {fields_max}")
+    pairs = (field.partition("=") for field in fields if field)
+    return tuple([(name, value) for name, _, value in pairs])
 
 
 def _unescaped(path: str) -> str:
