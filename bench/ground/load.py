@@ -1,4 +1,4 @@
-"""A client that costs little: HTTP/1.1 over TLS by hand on uvloop, one request at a time each.
+"""A client that costs little: HTTP/1.1 by hand on uvloop, one request at a time each.
 
 It understands what our server sends and no more: a body by Content-Length, or chunks. Several
 connections, each with the next request as soon as it has its answer, make a load.
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
 
 @asynccontextmanager
 async def connections(
-    port: int, tls: ssl.SSLContext, count: int
+    port: int, tls: ssl.SSLContext | None, count: int
 ) -> AsyncIterator[Sequence[Connection]]:
     """Open connections to the server on loopback."""
     loop = asyncio.get_running_loop()

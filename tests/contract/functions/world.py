@@ -50,6 +50,7 @@ class PaperNode:
         # A node that has no room: pods stay as they are.
         self.is_stalled = False
         self.is_ended = False
+        self.look_s = LOOK_S
 
     async def run(self) -> None:
         while not self.is_ended:
@@ -60,7 +61,7 @@ class PaperNode:
             for pod in listed.items:
                 if pod.metadata.name not in self.runners and not self.is_stalled:
                     await self._begin(pod)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self.look_s)
 
     async def _begin(self, pod: Pod) -> None:
         runner = self.runners[pod.metadata.name] = await asyncio.to_thread(Runner)
