@@ -23,7 +23,7 @@ class Owners(NamedTuple):
     solid: it is there, and stays as far as anybody knows.
     waiting: its deletion has been asked for, and it waits for its dependents to go before it.
     absent: it is certainly not there: a reference to it dangles.
-    unseen: nobody knows yet: the view of its kind lags.
+    unseen: nobody knows yet: the view of its kind lags, or is not there yet.
     foreign: nobody will know: its kind is not ours, or the reference says no place to look at.
     """
 
@@ -168,11 +168,26 @@ def _standing(
     if owner.uid in gone:
         return "absent"
     if kind is None:
-        return "foreign"
+        return "unseen" if _may_be_followed(owner, of, view, kinds) else "foreign"
     found = _found(owner, of, view, kinds)
     if found is not None:
         return "waiting" if is_waiting(found) else "solid"
     return "absent" if view.revision(kind) >= revision_of(of) else "unseen"
+
+
+def _may_be_followed(owner: OwnerReference, of: Object, view: View, kinds: Kinds) -> bool:
+    """Whether an owner is, or may be, of a custom kind that is served and not in the view yet."""
+    is_known = kinds.owning(owner.api_version, owner.kind) is not None
+    if is_known or CustomResourceDefinition not in kinds:
+        return False
+    if view.revision(CustomResourceDefinition) < revision_of(of):
+        return True
+    group = owner.api_version.rpartition("/")[0]
+    return any(
+        followed_resource(one) is not None
+        for one in view.list(CustomResourceDefinition)
+        if (one.spec.group, one.spec.names.kind) == (group, owner.kind)
+    )
 
 
 def _found(owner: OwnerReference, of: Object, view: View, kinds: Kinds) -> Object | None:

@@ -62,6 +62,17 @@ async def gone(client: Client, one: Object) -> None:
     await until(is_gone)
 
 
+async def until_followed(client: Client, kind: type[CustomObject]) -> None:
+    """Wait until the controllers see the objects of a kind: what one of them owned goes.
+
+    Of an owner that they have never seen they cannot tell, once its kind is gone too.
+    """
+    owner = await client.create(a_crontab(kind, ObjectMeta(name="first", namespace="default")))
+    leaf = await client.create(ConfigMap(metadata=owned_by(owner, "first")))
+    await client.delete(kind, "first", "default")
+    await gone(client, leaf)
+
+
 async def test_what_a_custom_object_owns_goes_with_it_and_it_with_its_owner(
     client: Client,
 ) -> None:
@@ -100,6 +111,7 @@ async def test_a_namespace_takes_custom_objects_along(client: Client) -> None:
 async def test_a_kind_that_goes_is_followed_no_more_and_may_come_again(client: Client) -> None:
     for _ in range(2):
         kind = await define(client)
+        await until_followed(client, kind)
         owner = await client.create(a_crontab(kind, ObjectMeta(name="own", namespace="default")))
         leaf = await client.create(ConfigMap(metadata=owned_by(owner, "leaf")))
         await client.delete(CustomResourceDefinition, NAME)

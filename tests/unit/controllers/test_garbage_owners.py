@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 
 from controllers.cleanup.garbage import Garbage
 from controllers.owners import FOREGROUND, ORPHAN, blocking_in_circle
+from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
+from cubernetes.api.apiextensions.definedkinds import followed_kind, followed_resource
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, OwnerReference, replaced
 from cubernetes.api.registry import KINDS
 from cubernetes.reconcile.plan import Delete, Patch, RequeueAfter, StillView
 from tests.carry import World
+from tests.definitions import GROUP, a_definition
 from tests.given import NOW, a_node, a_pod, a_replicaset
 
 FOREIGN = OwnerReference(api_version="example.com/v1", kind="Thing", name="x", uid="u-x")
@@ -279,3 +283,23 @@ def test_any_graph_of_owners_comes_to_rest_with_nothing_that_waits_for_ever(
     assert {one.metadata.name for one in world.all(ReplicaSet)} == {f"s{one}" for one in kept}
     for one in world.all(ReplicaSet):
         assert {ref.name for ref in one.metadata.owner_references} <= {f"s{each}" for each in kept}
+
+
+def test_an_owner_of_a_kind_that_is_defined_and_not_followed_yet_is_waited_for() -> None:
+    tree = {
+        **a_definition(),
+        "status": {
+            "acceptedNames": {"plural": "crontabs", "kind": "CronTab"},
+            "conditions": [{"type": "Established", "status": "True"}],
+        },
+    }
+    definition = codec.from_tree(CustomResourceDefinition, tree).model
+    owner = OwnerReference(api_version=f"{GROUP}/v1", kind="CronTab", name="ended", uid="u-ended")
+    pod = a_running_pod("web", owner)
+    world, planner = World([definition, pod, a_node("n1")]), Garbage()
+    assert [type(one) for one in planner.plan(pod.ref, world.view(), NOW)] == [RequeueAfter]
+
+    resource = followed_resource(definition)
+    assert resource is not None
+    planner.know([followed_kind(resource)])
+    assert [type(one) for one in planner.plan(pod.ref, world.view(), NOW)] == [Delete]
