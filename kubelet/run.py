@@ -230,11 +230,7 @@ class Kubelet:
         self._runtime_watch = RuntimeWatch(parts, self._workers, self._heartbeat.wake)
         self._pods_changed = asyncio.Event()
         self._storage_limits = StorageLimits(
-            env,
-            lambda: self._workers.pods,
-            disks,
-            self._workers.evict,
-            settings.eviction_look_s,
+            env, lambda: self._workers.pods, disks, self._workers.evict, settings.eviction_look_s
         )
 
     def _node_looks(self) -> Looks:

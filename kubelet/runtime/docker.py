@@ -28,7 +28,7 @@ from kubelet.runtime.cgroup import (
 )
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_exec import attached, executed
-from kubelet.runtime.docker_logs import LocalLog, LogReading, keep_files
+from kubelet.runtime.docker_logs import LocalLog, LogReading, bytes_beside, keep_files
 from kubelet.runtime.docker_names import NameFiles
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
@@ -133,7 +133,7 @@ class DockerRuntime:
         with _trouble("ContainerNotFound"):
             raw = await self._api.call("GET", path, query={"size": "1"}, deadline_s=SIZE_DEADLINE_S)
             folder = words.log_folder((await self._engine())["DockerRootDir"], raw)
-        work = partial(_bytes_beside, Path(folder) if folder else None, _engine_files(raw))
+        work = partial(bytes_beside, Path(folder) if folder else None, _engine_files(raw))
         try:
             written = await self._blocking.run(("log size", container_id), work)
         except OSError as error:
@@ -467,18 +467,6 @@ def _engine_files(inspected: words.Json) -> list[Path]:
     files = [Path(path) for path in told if path]
     own = (inspected["Id"], words.name_of(inspected))
     return [file for file in files if file.parent.name in own]
-
-
-def _bytes_beside(logs: Path | None, files: Sequence[Path]) -> int:
-    """Return the size of a container's logs and of such files; what goes meanwhile is none."""
-    size = 0
-    with suppress(FileNotFoundError):
-        for log_file in logs.iterdir() if logs is not None else ():
-            size += log_file.stat().st_size
-    for file in files:
-        with suppress(FileNotFoundError):
-            size += file.lstat().st_size
-    return size
 
 
 def remove_groups(proc: Path, kinds: Collection[str], parent: str) -> None:

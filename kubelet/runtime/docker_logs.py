@@ -7,7 +7,7 @@ beyond 16 KiB (docs/decisions/0022). Files are only read here: Docker writes and
 import errno
 import os
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -266,3 +266,15 @@ class LogReading:
                 yield rest
         finally:
             self._log.close()
+
+
+def bytes_beside(logs: Path | None, files: Sequence[Path]) -> int:
+    """Return the size of a container's logs and of such files; what goes meanwhile is none."""
+    size = 0
+    with suppress(FileNotFoundError):
+        for log_file in logs.iterdir() if logs is not None else ():
+            size += log_file.stat().st_size
+    for file in files:
+        with suppress(FileNotFoundError):
+            size += file.lstat().st_size
+    return size
