@@ -367,8 +367,8 @@ class FakeRuntime:
     async def load(self, archive: AsyncIterable[bytes]) -> None:
         await self._asked()
         try:
-            content = io.BytesIO(b"".join([piece async for piece in archive]))
-            self._machine.images |= set(names_in_archive(content))
+            read = partial(names_in_archive, io.BytesIO(b"".join([one async for one in archive])))
+            self._machine.images |= set(await self._machine.blocking.run(("archive", ""), read))
         except ValueError as error:
             raise RuntimeTrouble("ErrImagePull", f"an archive: {error}") from error
         self._answered()
