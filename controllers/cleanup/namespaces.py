@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from controllers.cleanup.remaining import told
 from controllers.owners import revision_of, unknown_kinds
 from cubernetes.api.apiextensions.customresourcedefinition import CustomResourceDefinition
 from cubernetes.api.apps.replicaset import ReplicaSet
@@ -59,7 +60,7 @@ class Namespaces:
         is_going = namespace is not None and namespace.metadata.is_deleted
         return (namespace.ref,) if namespace is not None and is_going else ()
 
-    def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:  # noqa: ARG002
+    def plan(self, key: Ref, view: View, now: datetime) -> Iterator[Action]:
         namespace = view.get(Namespace, key.name)
         if namespace is None or not namespace.metadata.is_deleted:
             return
@@ -67,7 +68,10 @@ class Namespaces:
         staying = [one for one in found if not one.metadata.is_deleted]
         for one in staying[:BURST]:
             yield Delete(type(one), one.ref, one.metadata.uid)
-        if found or FINALIZER not in namespace.spec.finalizers:
+        if found:
+            yield from told(namespace, found, now)
+            return
+        if FINALIZER not in namespace.spec.finalizers:
             return
         # That it is empty is known only where every view is as new as its deletion.
         is_seen = all(view.revision(kind) >= revision_of(namespace) for kind in self.kinds[1:])

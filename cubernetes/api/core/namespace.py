@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from cubernetes.api import names
+from cubernetes.api.condition import Condition
 from cubernetes.api.errors import Problem
 from cubernetes.api.meta import Column, Model, Object, age_of, shown
 from cubernetes.api.resource import VERBS, Resource
@@ -24,9 +25,11 @@ class NamespaceStatus(Model):
     """Whether a namespace is in use.
 
     phase: Terminating from the moment its deletion is asked for; nothing new may be made in it.
+    conditions: what is left in a namespace that takes long to go, and which finalizers keep that.
     """
 
     phase: Literal["Active", "Terminating"] = shown("Active")
+    conditions: tuple[Condition, ...] = ()
 
 
 class Namespace(Object):

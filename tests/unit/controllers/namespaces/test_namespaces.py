@@ -1,11 +1,15 @@
 """Namespaces: empty before they go, and only deleted ones are touched."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 
 from controllers.cleanup.namespaces import Namespaces
+from controllers.cleanup.remaining import NAMED_MAX, TELL_S, told
 from cubernetes.api.core.namespace import Namespace, NamespaceSpec
+from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, replaced
-from cubernetes.reconcile.plan import Delete, RequeueAfter
+from cubernetes.reconcile.plan import Action, Delete, RequeueAfter, UpdateStatus
 from tests.carry import World
 from tests.given import NOW, a_lease, a_namespace, a_pod, a_replicaset, a_service, a_slice, an_event
 
@@ -62,3 +66,65 @@ def test_on_missing_facts_it_is_not_called_empty() -> None:
     lagging = replace(World([a_going("old")]).view(), as_of=1)
 
     assert [*Namespaces().plan(a_going("old").ref, lagging, NOW)] == [RequeueAfter(1.0)]
+
+
+LATER = NOW + timedelta(seconds=TELL_S)
+
+
+def kept_pod() -> Pod:
+    pod = a_pod("kept", "old", deleted_at=NOW)
+    return replaced(pod, metadata=replaced(pod.metadata, finalizers=("example.com/mine",)))
+
+
+def what_is_told(plan: Iterable[Action]) -> dict[str, tuple[str, str]]:
+    """Return what the one write of a plan says, by the types of its conditions."""
+    (write,) = [one for one in plan if isinstance(one, UpdateStatus)]
+    assert isinstance(write.object, Namespace)
+    return {one.type: (one.status, one.message) for one in write.object.status.conditions}
+
+
+def test_what_keeps_it_is_told_once_it_takes_longer_than_usual() -> None:
+    pods = [kept_pod(), a_pod("ends", "old", deleted_at=NOW)]
+    view = World([a_going("old"), *pods]).view()
+
+    assert [*Namespaces().plan(a_going("old").ref, view, NOW)] == [RequeueAfter(TELL_S)]
+    assert what_is_told(Namespaces().plan(a_going("old").ref, view, LATER)) == {
+        "NamespaceContentRemaining": (
+            "True",
+            "Some resources are remaining: pods. has 2 resource instances",
+        ),
+        "NamespaceFinalizersRemaining": (
+            "True",
+            "Some content in the namespace has finalizers remaining: "
+            "example.com/mine in 1 resource instances",
+        ),
+    }
+
+
+def told_namespace() -> Namespace:
+    (write,) = told(a_going("old"), [kept_pod()], LATER)
+    assert isinstance(write, UpdateStatus)
+    assert isinstance(write.object, Namespace)
+    return write.object
+
+
+def test_the_same_is_not_told_again_and_something_else_after_a_while() -> None:
+    plain = [a_pod("ends", "old", deleted_at=NOW)]
+    soon, late = LATER + timedelta(seconds=1), LATER + timedelta(seconds=TELL_S)
+
+    assert [*told(told_namespace(), [kept_pod()], late)] == []
+    assert [*told(told_namespace(), plain, soon)] == [RequeueAfter(TELL_S - 1)]
+    found = what_is_told(told(told_namespace(), plain, late))
+    assert found["NamespaceFinalizersRemaining"] == (
+        "False",
+        "All content-preserving finalizers finished",
+    )
+
+
+def test_of_many_finalizers_the_first_are_named() -> None:
+    pod = kept_pod()
+    names = tuple(f"example.com/f{number:02}" for number in range(NAMED_MAX + 3))
+    many = replaced(pod, metadata=replaced(pod.metadata, finalizers=names))
+
+    _, message = what_is_told(told(a_going("old"), [many], LATER))["NamespaceFinalizersRemaining"]
+    assert message.endswith(f"f{NAMED_MAX - 1:02} in 1 resource instances, and 3 more")
