@@ -7,7 +7,7 @@ this program too.
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cubectl.api import JSON, TABLE, revision_of, strange
 from cubectl.objects.targets import Target, targets_in
@@ -49,6 +49,13 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--show-managed-fields", action="store_true",
                         help="with -o yaml or json: who owns which field, too")  # fmt: skip
     add_selection(parser)
+
+
+def asked(**said: Any) -> Namespace:
+    """Return the options of a `get` that says this and nothing more, for other verbs."""
+    parser = ArgumentParser()
+    configure(parser)
+    return Namespace(**{**vars(parser.parse_args([])), **said})
 
 
 def run(options: Namespace, session: Session) -> None:

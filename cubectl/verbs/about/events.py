@@ -29,11 +29,8 @@ def run(options: Namespace, session: Session) -> None:
             raise Misused("--types: must be Normal or Warning")
         fields.append(f"type={options.types}")
     order = "" if options.watch else ".lastTimestamp"
-    words = {"words": ["events"], "selector": "", "field_selector": ",".join(fields)}
-    get.run(
-        Namespace(**{**vars(options), **words, "show_labels": False, "raw": "", "sort_by": order}),
-        session,
-    )
+    said = {**vars(options), "words": ["events"], "field_selector": ",".join(fields)}
+    get.run(get.asked(**said, sort_by=order), session)
 
 
 VERB = Verb(configure, run)
