@@ -5,7 +5,7 @@ this program too.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,7 +32,7 @@ TOLD = (
     "go-template-file=FILE or custom-columns=TITLE:PATH,..."
 )
 # What a list is, where a watch would tell of it.
-ADDED = "ADDED"
+ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -351,19 +351,38 @@ def _changes[T](
 ) -> Iterator[tuple[str, T]]:
     """Yield what changes after a list, for ever, and how; listed is what that list had."""
     session, kind, place, query = asked
-    seen = {_version(form.metadata(one)) for one in listed}
+    known = {_key(form.metadata(one)): one for one in listed}
     while True:
         try:
             for change in session.api.watch(kind, place, revision, query, accept=form.accept):
                 revision = revision_of(change.tree)
-                if change.verdict != "BOOKMARK":
-                    yield from ((change.verdict, one) for one in form.changed(change.tree))
+                if change.verdict == "BOOKMARK":
+                    continue
+                for one in form.changed(change.tree):
+                    key = _key(form.metadata(one))
+                    if change.verdict == DELETED:
+                        known.pop(key, None)
+                    else:
+                        known[key] = one
+                    yield change.verdict, one
         except Gone:
-            # The history is gone: what is there now, less what was there already.
+            # The history is gone: what is there now tells what happened.
             listed, revision = form.listed(asked)
-            fresh = [one for one in listed if _version(form.metadata(one)) not in seen]
-            yield from ((ADDED, one) for one in fresh)
-            seen = {_version(form.metadata(one)) for one in listed}
+            now = {_key(form.metadata(one)): one for one in listed}
+            yield from _between(known, now, form.metadata)
+            known = now
+
+
+def _between[T](
+    before: Mapping[str, T], now: Mapping[str, T], metadata: Callable[[T], Tree]
+) -> Iterator[tuple[str, T]]:
+    """Yield what happened between two lists, and how; of each, an object by its key."""
+    yield from ((DELETED, one) for key, one in before.items() if key not in now)
+    for key, one in now.items():
+        if key not in before:
+            yield ADDED, one
+        elif _version(metadata(before[key])) != _version(metadata(one)):
+            yield MODIFIED, one
 
 
 def _listed(session: Session, kind: Resource, place: str, query: Query) -> tuple[Table, str]:
@@ -388,8 +407,13 @@ def _listed_trees(asked: Asked) -> tuple[Sequence[Tree], str]:
     return asked.session.api.list(asked.kind, asked.place, asked.query)
 
 
-def _version(metadata: Tree) -> tuple[str, str]:
-    return str(metadata.get("uid", "")), str(metadata.get("resourceVersion", ""))
+def _key(metadata: Tree) -> str:
+    """Return what tells an object from all others; of what has no uid, where it is."""
+    return str(metadata.get("uid") or f"{metadata.get('namespace', '')}/{metadata['name']}")
+
+
+def _version(metadata: Tree) -> str:
+    return str(metadata.get("resourceVersion", ""))
 
 
 ROWS = Form(TABLE, _listed_rows, lambda tree: _table_in(tree).rows, lambda row: row.metadata)

@@ -114,8 +114,9 @@ class TinyServer:
         if not self.changes:
             # A watch that nothing happens on would be followed for ever: somebody presses Ctrl-C.
             raise KeyboardInterrupt
+        is_table = accept == TABLE
         told = [
-            {"type": verdict, "object": _table(tree) if accept == TABLE else tree}
+            {"type": verdict, "object": _table(tree) if is_table and verdict != "ERROR" else tree}
             for verdict, tree in self.changes
         ]
         self.changes = []

@@ -1,11 +1,14 @@
 """What `get` and `describe` print, to the letter."""
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cubernetes.api.coding import codec
 from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.notation import yaml
@@ -198,6 +201,48 @@ def test_a_watch_tells_what_happened_where_that_is_asked_for(server: TinyServer)
     assert events[-1]["object"]["metadata"]["name"] == "web-10"
 
     assert run(server, "get pods --output-watch-events").code == 2
+
+
+@pytest.mark.parametrize("form", ["", " -o json"])
+def test_a_watch_whose_history_is_gone_tells_what_happened_and_nothing_twice(
+    server: TinyServer, form: str
+) -> None:
+    """Before: new came, web-0 changed, other went; unseen: web-10 changed and went is no more."""
+    place = "/api/v1/namespaces/default/pods/"
+    server.keep(codec.to_tree(a_pod("went")))
+    server.keep(codec.to_tree(a_pod("other")))
+    old = dict(server.trees)
+    server.keep(codec.to_tree(a_pod("new")))
+    server.keep({**old[place + "web-0"], "metadata": dict(old[place + "web-0"]["metadata"])})
+    now, server.trees = server.trees, old
+    server.changes = [
+        ("ADDED", now[place + "new"]),
+        ("MODIFIED", now[place + "web-0"]),
+        ("DELETED", old[place + "other"]),
+        ("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}),
+    ]
+    stream = server.stream
+
+    def streamed(target: str, **more: Any) -> Any:
+        server.trees = {
+            path: tree for path, tree in now.items() if path[-4:] not in ("went", "ther")
+        }
+        server.keep({**now[place + "web-10"], "metadata": dict(now[place + "web-10"]["metadata"])})
+        return stream(target, **more)
+
+    server.stream = streamed  # type: ignore[method-assign]
+    out = run(server, f"get pods -w --output-watch-events --no-headers{form}").out
+    if form:
+        events = [json.loads(one) for one in re.split(r"\n(?={)", out)]
+        told = [f"{one['type']} {one['object']['metadata']['name']}" for one in events]
+    else:
+        told = [" ".join(line.split()[:2]) for line in out.splitlines()]
+
+    assert told == [
+        "ADDED other", "ADDED web-0", "ADDED web-10", "ADDED went",
+        "ADDED new", "MODIFIED web-0", "DELETED other",
+        "DELETED went", "MODIFIED web-10",
+    ]  # fmt: skip
 
 
 def test_templates_stand_in_the_line_or_in_a_file(server: TinyServer, tmp_path: Path) -> None:
