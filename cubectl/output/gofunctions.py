@@ -4,7 +4,7 @@ import json
 import re
 from binascii import Error as NotBase64
 from binascii import a2b_base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 NO_VALUE = "<no value>"
@@ -34,7 +34,7 @@ def shown(value: Any, *, is_inner: bool = False) -> str:
 
 
 def _float(value: float) -> str:
-    if value == int(value) and abs(value) < 1e21:
+    if abs(value) < 1e21 and value == int(value):
         return str(int(value))
     return re.sub(r"e([+-])(\d)$", r"e\g<1>0\2", repr(value))
 
@@ -44,12 +44,13 @@ def is_true(value: Any) -> bool:
     return bool(value)
 
 
-def _and(*values: Any) -> Any:
-    return next((one for one in values if not is_true(one)), values[-1] if values else None)
-
-
-def _or(*values: Any) -> Any:
-    return next((one for one in values if is_true(one)), values[-1] if values else None)
+def _decided(values: Iterable[Any], *, by: bool) -> Any:
+    """Return the first value that decides, or the last; those behind it are not worked out."""
+    value: Any = None
+    for value in values:
+        if is_true(value) is by:
+            break
+    return value
 
 
 def _len(value: Any) -> int:
@@ -64,6 +65,8 @@ def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
         match value:
             case dict():
+                if not isinstance(key, str):
+                    raise Failed(f"cannot index with {shown(key)[:40]}: an object takes a text")
                 value = value.get(key)
             case list() | str():
                 if type(key) is not int:
@@ -212,8 +215,6 @@ def _base64decode(text: Any) -> str:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "and": _and,
-    "or": _or,
     "not": lambda value: not is_true(value),
     "len": _len,
     "index": _index,
@@ -230,6 +231,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "exists": _exists,
     "base64decode": _base64decode,
 }
+# Which truth of an argument decides what they give.
+DECIDED_BY: Mapping[str, bool] = {"and": False, "or": True}
+NAMES = frozenset((*FUNCTIONS, *DECIDED_BY))
 COUNTS: Mapping[str, Sequence[int]] = {
     "not": (1, 1), "len": (1, 1), "ne": (2, 2), "lt": (2, 2), "le": (2, 2), "gt": (2, 2),
     "ge": (2, 2), "base64decode": (1, 1), "eq": (2, 100), "index": (1, 100), "slice": (1, 3),
@@ -237,9 +241,11 @@ COUNTS: Mapping[str, Sequence[int]] = {
 }  # fmt: skip
 
 
-def called(name: str, arguments: Sequence[Any]) -> Any:
-    """Call a function. Raises: Failed."""
+def called(name: str, arguments: Iterable[Any], count: int) -> Any:
+    """Call a function with so many arguments, worked out as it takes them. Raises: Failed."""
     least, most = COUNTS.get(name, (0, 100))
-    if not least <= len(arguments) <= most:
-        raise Failed(f"wrong number of args for {name}: want {least} got {len(arguments)}")
+    if not least <= count <= most:
+        raise Failed(f"wrong number of args for {name}: want {least} got {count}")
+    if name in DECIDED_BY:
+        return _decided(arguments, by=DECIDED_BY[name])
     return FUNCTIONS[name](*arguments)

@@ -6,9 +6,11 @@ markers, comments and the functions below; `define`, `template` and `block` are 
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from math import isinf
 from typing import Any, NamedTuple
 
-from cubectl.output.gofunctions import FUNCTIONS, Failed, called, is_true, shown
+from cubectl.output.gofunctions import NAMES, Failed, called, is_true, shown
 
 TEMPLATE_CHARS_MAX = 100_000
 DEPTH_MAX = 50
@@ -16,11 +18,13 @@ OUTPUT_CHARS_MAX = 64 * 1024 * 1024
 BLOCKS = ("if", "with", "range")
 REFUSED = ("define", "template", "block", "break", "continue")
 
-_ACTION = re.compile(
-    r"""(?P<before>\s*)\{\{(?:(?P<trims_before>-)(?=\s))?
-    (?P<inner> (?: \s*/\*.*?\*/\s* | "(?:\\.|[^"\\\n])*" | `[^`]*` | '(?:\\.|[^'\\\n])+'
-                 | (?!\}\}|(?<=\s)-\}\}). )* )
-    (?:(?<=\s)(?P<trims_after>-))?\}\}(?P<after>\s*)""",
+# What stands behind `{{`. Whatever it has read it keeps: no template makes it try a second time.
+ACTION = re.compile(
+    r"""(?P<trims_before>-\s)?+
+    (?: (?P<comment> (?>/\*.*?\*/) (?>\s(?=-\}\}))?+ ) (?=-?+\}\}) | (?P<inner>
+      (?> "(?>\\.|[^"\\\n])*+" | `[^`]*+` | '(?>\\.|[^'\\\n])++'
+        | (?!\}\}|(?<=\s)-\}\})[^"'`] )*+ ) )
+    (?P<trims_after>(?<=\s)-)?+\}\}""",
     re.VERBOSE | re.DOTALL,
 )
 _TOKEN = re.compile(
@@ -104,28 +108,27 @@ def template_of(text: str) -> Template:
 def _pieces_of(text: str) -> Iterator[str | list[Token]]:
     """Yield plain text, and the tokens of each action. Raises: Malformed."""
     at, is_trimmed = 0, False
-    for found in _ACTION.finditer(text):
-        plain = text[at : found.start()] + (found["before"] if not found["trims_before"] else "")
-        yield _plain(plain, is_trimmed)
-        is_trimmed = bool(found["trims_after"])
-        at = found.end() if is_trimmed else found.end() - len(found["after"])
-        inner = found["inner"].strip()
-        if not (inner.startswith("/*") and inner.endswith("*/")):
-            yield _tokens_of(inner)
+    while (start := text.find("{{", at)) >= 0:
+        found = ACTION.match(text, start + 2)
+        if found is None:
+            raise Malformed(f"unclosed action in {text[start : start + 40]!r}")
+        plain = _plain(text[at:start], is_trimmed)
+        yield plain.rstrip() if found["trims_before"] else plain
+        at, is_trimmed = found.end(), bool(found["trims_after"])
+        if not found["comment"]:
+            yield _tokens_of(found["inner"].strip())
     yield _plain(text[at:], is_trimmed)
 
 
 def _plain(text: str, is_trimmed: bool) -> str:
-    if "{{" in text:
-        raise Malformed(f"unclosed action in {text[:40]!r}")
     return text.lstrip() if is_trimmed else text
 
 
 def _tokens_of(inner: str) -> list[Token]:
-    """Raises: Malformed."""
+    """Return the tokens of an action, which no blanks end. Raises: Malformed."""
     tokens: list[Token] = []
     at = 0
-    while inner[at:].strip():
+    while at < len(inner):
         found = _TOKEN.match(inner, at)
         if found is None or found.lastgroup is None:
             raise Malformed(f"unexpected {inner[at : at + 20].strip()!r} in {inner[:40]!r}")
@@ -186,7 +189,7 @@ class _Pipelines:
     """Makes a pipeline of the tokens of an action."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        self._tokens, self._at = tokens, 0
+        self._tokens, self._at, self._depth = tokens, 0, 0
 
     def whole(self) -> Pipeline:
         """Raises: Malformed."""
@@ -236,12 +239,20 @@ class _Pipelines:
             case "word":
                 return _word(token.text)
             case _ if token.text == "(":
-                inner = Pipeline((), False, self._commands())
-                if self._at >= len(self._tokens):
-                    raise Malformed("unclosed left paren")
-                self._at += 1
-                return Chain(inner, self._fields())
+                return Chain(self._inner(), self._fields())
         raise Malformed(f"unexpected {token.text!r}")
+
+    def _inner(self) -> Pipeline:
+        """Return what stands in parentheses, of which the first is read."""
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise Malformed(f"parentheses stand over {DEPTH_MAX} deep in each other")
+        inner = Pipeline((), False, self._commands())
+        if self._at >= len(self._tokens):
+            raise Malformed("unclosed left paren")
+        self._depth -= 1
+        self._at += 1
+        return inner
 
     def _fields(self) -> tuple[str, ...]:
         names: list[str] = []
@@ -265,28 +276,38 @@ def _command(operands: list[Operand]) -> Command:
 def _word(word: str) -> Operand:
     if word in ("true", "false", "nil"):
         return Constant({"true": True, "false": False, "nil": None}[word])
-    if word not in FUNCTIONS:
-        raise Malformed(f"function {word[:40]!r} not defined: {', '.join(sorted(FUNCTIONS))}")
+    if word not in NAMES:
+        raise Malformed(f"function {word[:40]!r} not defined: {', '.join(sorted(NAMES))}")
     return Function(word)
 
 
 def _value_of(token: Token) -> Any:
     text = token.text
     if token.kind == "number":
-        plain = text.lower()
-        if "x" in plain:
-            return int(plain, 16)
-        return int(plain) if plain.lstrip("+-").isdecimal() else float(plain)
+        return _number_of(text.lower())
     if text[0] == "`":
         return text[1:-1]
     plain = _ESCAPE.sub(_unescaped, text[1:-1])
     return ord(plain) if token.kind == "char" and len(plain) == 1 else plain
 
 
+def _number_of(plain: str) -> int | float:
+    """Raises: Malformed: no number of 64 bits holds it."""
+    is_whole = "x" in plain or plain.lstrip("+-").isdecimal()
+    # No more digits are read than are enough to tell that they are too many.
+    number = int(plain[:40], 16 if "x" in plain else 10) if is_whole else float(plain)
+    if isinf(number) or (is_whole and not -(2**63) <= number < 2**63):
+        raise Malformed(f"the number {plain[:40]} is too large")
+    return number
+
+
 def _unescaped(found: re.Match[str]) -> str:
     word = found[1]
     if word[0] in "ux" and len(word) > 1:
-        return chr(int(word[1:], 16))
+        letter = chr(int(word[1:], 16))
+        if "\ud800" <= letter <= "\udfff":
+            raise Malformed(f"the escape \\{word} is no character")
+        return letter
     if word not in _ESCAPES:
         raise Malformed(f"the escape \\{word} is not known")
     return _ESCAPES[word]
@@ -400,8 +421,8 @@ def _commanded(command: Command, dot: Any, variables: dict[str, Any], last: list
         if last:
             raise Failed("what stands behind | must be a function")
         return _operand(first, dot, variables)
-    arguments = [_operand(one, dot, variables) for one in rest] + last
-    return called(first.name, arguments)
+    arguments = chain((_operand(one, dot, variables) for one in rest), last)
+    return called(first.name, arguments, len(rest) + len(last))
 
 
 def _operand(operand: Operand, dot: Any, variables: dict[str, Any]) -> Any:
@@ -409,7 +430,7 @@ def _operand(operand: Operand, dot: Any, variables: dict[str, Any]) -> Any:
         case Constant(value):
             return value
         case Function(name):
-            return called(name, ())
+            return called(name, (), 0)
         case Chain(base, names):
             return _found(_base(base, dot, variables), names)
 
