@@ -1,6 +1,6 @@
 """Which words mean GPU jobs, and where their output is."""
 
-from cubectl.objects.targets import PODS, Target, targets_in
+from cubectl.objects.targets import PODS, Target, target_in
 from cubectl.objects.waiting import named, wait_until
 from cubectl.session import Failed, Session
 from cubernetes.api.notation.jsontext import Tree
@@ -18,7 +18,7 @@ def gpujob_called(word: str, session: Session) -> Target | None:
     """Return the job that `gpujob/NAME` means; None where the word means something else."""
     if "/" not in word:
         return None
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     return target if is_gpujob(target) else None
 
 

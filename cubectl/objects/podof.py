@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cubectl.objects.targets import PODS, Target, targets_in
+from cubectl.objects.targets import PODS, Target, target_in
 from cubectl.session import Failed, Misused, Session
 from cubernetes.api.notation.jsontext import Tree
 from cubernetes.client.wire.queries import Query, selection_query
@@ -26,7 +26,7 @@ def pod_of(word: str, session: Session) -> PodTarget:
     """
     if "/" not in word:
         return PodTarget(session.api.get(PODS, word, session.namespace))
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     tree = session.api.get(target.kind, target.name, session.namespace)
     if (target.kind.group, target.kind.plural) == ("", PODS.plural):
         return PodTarget(tree)
@@ -50,7 +50,7 @@ def is_ready(pod: Tree) -> bool:
 
 def pods_behind(word: str, session: Session) -> Query:
     """Return how the pods of a thing with a selector are asked for: deploy/web. Raises: Misused."""
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     tree = session.api.get(target.kind, target.name, session.namespace)
     return _selection_of(tree, target, word)
 

@@ -38,6 +38,14 @@ def targets_in(words: Sequence[str], kinds: Kinds) -> list[Target]:
     return [Target(found[0], name) for name in names]
 
 
+def target_in(word: str, kinds: Kinds) -> Target:
+    """Return what one word means, an object or all of a kind. Raises: Misused."""
+    found = targets_in([word], kinds)
+    if len(found) != 1:
+        raise Misused(f"{word[:80]!r}: name one kind")
+    return found[0]
+
+
 def _slashed(word: str, kinds: Kinds) -> Target:
     kind_word, slash, name = word.partition("/")
     if slash and not name:

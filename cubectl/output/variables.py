@@ -17,13 +17,13 @@ def variables_from(
 ) -> Mapping[str, Tree]:
     """Return a variable for each key of an object, or for those of them that are named.
 
-    The names are kubectl's: in capitals, with an underscore for what a name may not have.
+    The names are kubectl's: in capitals, with an underscore for what a name may not have. Keys of
+    binaryData are none: no variable can hold them, and a container that names one does not start.
     """
     name = source["metadata"]["name"]
-    there = sorted({*(source.get("data") or {}), *(source.get("binaryData") or {})})
     return {
         prefix + _NO_LETTER.sub("_", key).upper(): {field: {"name": name, "key": key}}
-        for key in there
+        for key in sorted(source.get("data") or ())
         if not keys or key in keys
     }
 

@@ -11,7 +11,7 @@ from cubectl.objects.containers import (
     with_variables,
 )
 from cubectl.objects.made import pairs_of
-from cubectl.objects.targets import targets_in
+from cubectl.objects.targets import target_in, targets_in
 from cubectl.output.printers import name_of, safe
 from cubectl.output.variables import SOURCES, lines_of, variables_from
 from cubectl.session import Failed, Misused, Session
@@ -102,7 +102,7 @@ def _sourced(options: Namespace, session: Session) -> Mapping[str, Tree]:
     """Return the variables that --from stands for. Raises: Misused, Failed."""
     if not options.source:
         return {}
-    (target,) = targets_in([options.source], session.kinds)
+    target = target_in(options.source, session.kinds)
     field = SOURCES.get(target.kind.plural, "")
     if not field or target.kind.group or not target.name:
         raise Misused(f"--from: {options.source[:80]!r} must be configmap/NAME or secret/NAME")

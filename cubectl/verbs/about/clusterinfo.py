@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cubectl.objects.targets import PODS, targets_in
+from cubectl.objects.targets import PODS, target_in, targets_in
 from cubectl.output.printers import json_text, list_of, safe, yaml_text
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
@@ -46,7 +46,7 @@ def run(options: Namespace, session: Session) -> None:
 class Piece(NamedTuple):
     """A list or a log, and the file that it goes to."""
 
-    path: str
+    path: tuple[str, ...]
     text: str
 
 
@@ -55,21 +55,23 @@ def _dump(options: Namespace, session: Session) -> None:
     form = "yaml" if options.output == "yaml" else "json"
     for piece in _pieces(options, session, form):
         if folder:
-            _write(os.path.join(folder, piece.path), piece.text)
+            _write(folder, piece)
         else:
             session.out.write(piece.text)
     if folder:
         session.say(f"Cluster info dumped to {folder}")
 
 
-def _write(path: str, text: str) -> None:
+def _write(folder: str, piece: Piece) -> None:
     """Raises: Failed."""
-    if ".." in path.split("/"):
-        raise Failed(f"{safe(path)}: the server tells a name that no object has")
+    for part in piece.path:
+        if part in ("", ".", "..") or "/" in part or "\0" in part:
+            raise Failed(f"{safe(part)!r}: the server tells a name that no object has")
+    path = os.path.join(folder, *piece.path)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(piece.text)
     except OSError as error:
         raise Failed(f"{path}: {error.strerror or error}") from error
 
@@ -77,12 +79,12 @@ def _write(path: str, text: str) -> None:
 def _pieces(options: Namespace, session: Session, form: str) -> Iterator[Piece]:
     made = yaml_text if form == "yaml" else json_text
     (nodes,) = targets_in(["nodes"], session.kinds)
-    yield Piece(f"nodes.{form}", made(list_of(list(session.api.list(nodes.kind, "", ()).items))))
+    yield Piece((f"nodes.{form}",), made(list_of(list(session.api.list(nodes.kind, "", ()).items))))
     for namespace in _namespaces(options, session):
         for plural in KINDS:
-            (target,) = targets_in([plural], session.kinds)
+            target = target_in(plural, session.kinds)
             items = list(session.api.list(target.kind, namespace, ()).items)
-            yield Piece(f"{namespace}/{plural}.{form}", made(list_of(items)))
+            yield Piece((namespace, f"{plural}.{form}"), made(list_of(items)))
             if plural == PODS.plural:
                 for pod in items:
                     yield from _logs(session, namespace, pod)
@@ -90,7 +92,7 @@ def _pieces(options: Namespace, session: Session, form: str) -> Iterator[Piece]:
 
 def _namespaces(options: Namespace, session: Session) -> list[str]:
     if options.all_namespaces:
-        (target,) = targets_in(["namespaces"], session.kinds)
+        target = target_in("namespaces", session.kinds)
         return [str(one["metadata"]["name"]) for one in session.api.list(target.kind, "", ()).items]
     if options.namespaces:
         return [name for name in options.namespaces.split(",") if name]
@@ -104,7 +106,7 @@ def _logs(session: Session, namespace: str, pod: Tree) -> Iterator[Piece]:
         title = f"container {container['name']} of pod {namespace}/{name} ===="
         text = _harmless(_log(session, namespace, name, str(container["name"])))
         whole = f"==== START logs for {title}\n{text}==== END logs for {title}\n"
-        yield Piece(f"{namespace}/{name}/{container['name']}.txt", whole)
+        yield Piece((namespace, name, f"{container['name']}.txt"), whole)
 
 
 def _log(session: Session, namespace: str, pod: str, container: str) -> str:

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from cubectl.objects.targets import targets_in
+from cubectl.objects.targets import target_in
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb
 from cubectl.verbs import get
@@ -20,7 +20,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace, session: Session) -> None:
     fields = []
     if options.subject:
-        (target,) = targets_in([options.subject], session.kinds)
+        target = target_in(options.subject, session.kinds)
         if not target.name:
             raise Misused("--for: must be KIND/NAME, such as pod/web-0")
         fields += [f"involvedObject.kind={target.kind.kind}", f"involvedObject.name={target.name}"]

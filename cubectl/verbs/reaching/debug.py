@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cubectl.api import STRATEGIC
 from cubectl.objects.podof import pod_of
-from cubectl.objects.targets import PODS, Target, targets_in
+from cubectl.objects.targets import PODS, Target, target_in
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb, pair_in
 from cubectl.verbs.reaching.debugging import PROFILES, TOOLS, Wanted, copied, ephemeral_of, node_pod
@@ -118,7 +118,7 @@ def _check(options: Namespace) -> None:
 def _node_in(word: str, session: Session) -> Target | None:
     if "/" not in word:
         return None
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     return target if (target.kind.group, target.kind.plural) == ("", "nodes") else None
 
 

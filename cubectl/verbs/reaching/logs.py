@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cubectl.objects.gpujobs import gpujob_called, output_of
 from cubectl.objects.podof import pods_behind
-from cubectl.objects.targets import PODS, targets_in
+from cubectl.objects.targets import PODS, target_in
 from cubectl.objects.waiting import named
 from cubectl.output.logtext import LogText
 from cubectl.output.printers import safe
@@ -141,7 +141,7 @@ def _pod_called(options: Namespace, session: Session) -> str | None:
     word = str(options.words[0])
     if "/" not in word:
         return word
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     is_pod = (target.kind.group, target.kind.plural) == ("", PODS.plural)
     return target.name if is_pod else None
 

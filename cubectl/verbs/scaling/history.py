@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
-from cubectl.objects.targets import Target, targets_in
+from cubectl.objects.targets import Target, target_in
 from cubectl.output.printers import safe
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import span_s
@@ -61,7 +61,7 @@ def replay(options: Namespace, session: Session) -> None:
 
 def explain(word: str, session: Session) -> None:
     """Tell why an autoscaler wants as many replicas as it does."""
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     entries = _entries(session, target, WHY_S)
     if not entries:
         raise Failed(
@@ -79,7 +79,7 @@ def _asked(options: Namespace, session: Session) -> tuple[Target, Sequence[Entry
     if len(words) != 1:
         raise Misused(f"name one autoscaler: cubectl autoscale {options.words[0]} hpa/web")
     word = words[0] if "/" in words[0] else f"hpa/{words[0]}"
-    (target,) = targets_in([word], session.kinds)
+    target = target_in(word, session.kinds)
     entries = _entries(session, target, max(1, round(span_s(options.since))))
     if not entries:
         raise Failed(f"nothing is on record of {word} in the last {options.since}")

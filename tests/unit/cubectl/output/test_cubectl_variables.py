@@ -36,6 +36,18 @@ def test_each_key_of_a_source_is_a_variable(server: TinyServer) -> None:
     ]
 
 
+@pytest.mark.parametrize("source", ["configmap/conf", "secret/pass"])
+def test_what_no_variable_can_hold_is_none(server: TinyServer, source: str) -> None:
+    """A container whose variable is a key of binaryData does not start."""
+    for place in ("configmaps/conf", "secrets/pass"):
+        server.trees[f"/api/v1/namespaces/default/{place}"]["binaryData"] = {"logo": "eA=="}
+
+    run(server, f"set env deploy/web --from={source}")
+
+    assert "LOGO" not in str(env_of(server))
+    assert env_of(server)
+
+
 def test_keys_are_chosen_and_names_begin_as_asked(server: TinyServer) -> None:
     run(server, "set env deploy/web --from=secret/pass --keys word --prefix DB_ A=1")
 
@@ -61,6 +73,9 @@ def test_a_list_tells_texts_and_where_others_come_from(server: TinyServer) -> No
     ("line", "code", "said"),
     [
         ("set env deploy/web --from=pod/x", 2, "must be configmap/NAME or secret/NAME"),
+        ("set env deploy/web --from=all", 2, "'all': name one kind"),
+        ("set env deploy/web --from=cm,secret", 2, "'cm,secret': name one kind"),
+        ("set env deploy/web --from=cm", 2, "must be configmap/NAME or secret/NAME"),
         ("set env deploy/web --from=configmap/conf --keys none", 1, "configmap/conf has no none"),
         ("set env deploy/web --from=configmap/absent", 1, "not found"),
         ("set env deploy/web --keys a A=1", 2, "--keys is about --from"),

@@ -49,14 +49,40 @@ def test_a_log_commands_no_terminal(server: TinyServer) -> None:
     assert "gone\n==== END" in said.out
 
 
-def test_a_name_leads_out_of_no_folder(server: TinyServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../../../out", "../db", "a/b", "a\0b"])
+def test_a_name_leads_out_of_no_folder(server: TinyServer, tmp_path: Path, name: str) -> None:
     pod = server.trees["/api/v1/namespaces/default/pods/web-0"]
-    pod["spec"]["containers"][0]["name"] = "../../../out"
+    pod["spec"]["containers"][0]["name"] = name
 
     said = run(server, f"cluster-info dump --namespaces default --output-directory {tmp_path}/d")
 
     assert (said.code, "a name that no object has" in said.err) == (1, True)
     assert not (tmp_path / "out.txt").exists()
+    assert [one for one in (tmp_path / "d/default").iterdir() if one.is_dir()] == []
+
+
+@pytest.mark.parametrize("name", ["../../../out", "/tmp/x", "..", ".", "", "a\0b"])
+def test_no_name_of_a_namespace_leads_out_of_the_folder(
+    server: TinyServer, tmp_path: Path, name: str
+) -> None:
+    server.trees["/api/v1/namespaces/x"] = {"kind": "Namespace", "metadata": {"name": name}}
+
+    said = run(server, f"cluster-info dump -A --output-directory {tmp_path}/d")
+
+    assert said.code == 1, said.err
+    assert [one.name for one in (tmp_path / "d").iterdir()] == ["nodes.json"]
+
+
+def test_the_folder_itself_is_where_one_likes(
+    server: TinyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    said = run(server, "cluster-info dump --namespaces default --output-directory ../out")
+
+    assert said.code == 0, said.err
+    assert (tmp_path / "out/default/web-0/main.txt").exists()
 
 
 def test_flags_of_a_dump_are_refused_without_it(server: TinyServer) -> None:
