@@ -13,15 +13,17 @@ def host_problems(spec: PodSpec, field: str) -> Iterator[Problem]:
         yield Problem(f"{field}.shareProcessNamespace", message)
     # A setting of a namespace that is the node's would be the node's.
     if spec.host_network:
-        yield from _sysctl_problems(spec, field, "net.", "hostNetwork")
+        yield from _sysctl_problems(spec, field, ("net.",), "hostNetwork")
         yield from _port_problems(spec, field)
     if spec.host_ipc:
-        yield from _sysctl_problems(spec, field, "kernel.", "hostIPC")
+        yield from _sysctl_problems(spec, field, ("kernel.", "fs.mqueue."), "hostIPC")
 
 
-def _sysctl_problems(spec: PodSpec, field: str, begin: str, part: str) -> Iterator[Problem]:
+def _sysctl_problems(
+    spec: PodSpec, field: str, begins: tuple[str, ...], part: str
+) -> Iterator[Problem]:
     for index, one in enumerate(spec.security_context.sysctls):
-        if one.name.replace("/", ".").startswith(begin):
+        if one.name.replace("/", ".").startswith(begins):
             where = f"{field}.securityContext.sysctls[{index}].name"
             message = f"may not be specified when '{part}' is true"
             yield Problem(where, message, "FieldValueForbidden")

@@ -139,6 +139,10 @@ def test_what_a_pod_asks_for_in_vain_is_refused_by_its_field(
             {"hostIPC": True, "sysctl": "kernel.shm_rmid_forced"},
             {"securityContext.sysctls[0].name": "may not be specified when 'hostIPC' is true"},
         ),
+        (
+            {"hostIPC": True, "sysctl": "fs.mqueue.msg_max"},
+            {"securityContext.sysctls[0].name": "may not be specified when 'hostIPC' is true"},
+        ),
     ],
 )  # fmt: skip
 def test_what_a_pod_may_share_with_its_node(
