@@ -32,7 +32,6 @@ from kubelet.drain.look import Connections, KernelConnections
 from kubelet.eviction import watch as eviction
 from kubelet.eviction.collecting import ImageCollector, images_of
 from kubelet.eviction.limits import Disks, StorageLimits, WalkVolume
-from kubelet.eviction.reserved import pods_limits
 from kubelet.eviction.room import MachineRoom
 from kubelet.eviction.storage import Held
 from kubelet.eviction.tree import Walk, walk
@@ -57,7 +56,7 @@ from kubelet.node.capacity import MachineFacts, amounts, machine_facts
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.left import room_left
 from kubelet.node.registration import Looks, Registration
-from kubelet.node.reserving import Limits, Reserving, limit_pods
+from kubelet.node.reserving import Ground, Limits, Reserving, limit_pods
 from kubelet.node.room import Keeping, room_of
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
@@ -289,9 +288,9 @@ class Kubelet:
         capacity = amounts(machine.facts("", ""), self._settings.pod_limit, {})
         return Reserving(
             self._env,
-            machine.reserves_file,
-            lambda reserves: machine.limit_pods(pods_limits(capacity, reserves)),
-            partial(self._tell_of_node, is_warning=True),
+            Ground(machine.reserves_file, capacity, machine.limit_pods),
+            lambda: self._own_node,
+            self._recorder.record,
             lambda: self._heartbeat.wake(),
             self._settings.eviction_look_s,
         )
@@ -463,7 +462,8 @@ class Kubelet:
 
     async def _keep_pods(self) -> None:
         """Hand the workers what is wanted: by the API, or by the checkpoint until it answers."""
-        await self._devices.looked.wait()
+        for first in (self._devices.looked, self._reserving.looked):
+            await first.wait()
         await wait_until(self._pods.synced, CHECKPOINT_AFTER_S)
         if not self._pods.synced.is_set():
             await self._begin_from_checkpoint()

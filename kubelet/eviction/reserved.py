@@ -58,13 +58,15 @@ class _Words(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
     allowed_unsafe_sysctls: tuple[str, ...] = ()
 
 
-def reserves_of(text: bytes | None) -> Reserves:
-    """Read an administrator's file; None: there is none.
+def reserves_of(text: bytes | None, capacity: Mapping[str, Quantity]) -> Reserves:
+    """Read an administrator's file of a machine with this capacity; None: there is none.
+
+    An empty file is not none: it may be about to be written.
 
     Raises: ReservesInvalid.
     """
     try:
-        words = msgspec.json.decode(text or b"{}", type=_Words)
+        words = msgspec.json.decode(b"{}" if text is None else text, type=_Words)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReservesInvalid(str(error)) from error
     if len(words.allowed_unsafe_sysctls) > SYSCTLS_MAX:
@@ -75,6 +77,10 @@ def reserves_of(text: bytes | None) -> Reserves:
     both = (("systemReserved", words.system_reserved), ("kubeReserved", words.kube_reserved))
     amounts = [dict(_amounts(field, given)) for field, given in both if given is not None]
     reserved = {name: _sum(name, amounts) for name in PARTS} if amounts else None
+    for name, kept in (reserved or {}).items():
+        if name in capacity and 0 < kept.amount >= capacity[name].amount:
+            why = f"must be less together than the {capacity[name]} of this machine"
+            raise ReservesInvalid(f"systemReserved.{name}, kubeReserved.{name}: {why}")
     is_enforced = reserved is not None and "pods" in words.enforce_node_allocatable
     return Reserves(reserved, is_enforced, words.allowed_unsafe_sysctls)
 

@@ -1,12 +1,18 @@
 """Keeps what an administrator reserves of this node: reads the file, and limits the pods' group."""
 
+import asyncio
+import errno
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from cubernetes.api.core.node import Node
+from cubernetes.api.quantities import Quantity
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from kubelet.eviction.reserved import Reserves, ReservesInvalid, reserves_of
+from cubernetes.reconcile.plan import Record
+from kubelet.eviction.reserved import Reserves, ReservesInvalid, pods_limits, reserves_of
 from kubelet.node.capacity import memory_limit_bytes, text_of
 from kubelet.runtime.cgroup import group_folders, hierarchies, pods_group
 
@@ -16,30 +22,47 @@ FILE, GROUP = ("machine", "reserves"), ("machine", "pods' group")
 MEMORY = (("memory.max", "max"), ("memory.limit_in_bytes", "-1"))
 DRIVERS = ("cgroupfs", "systemd")
 SHARES_MIN, SHARES_MAX = 2, 262_144
+# A group's own, where nobody says anything; of version 1 and of version 2.
+SHARES, WEIGHT = 1024, 100
+INVALID, NOT_LIMITED = "InvalidNodeReserves", "FailedNodeAllocatableEnforcement"
 
 type Limits = Mapping[str, int] | None
+
+
+class Ground(NamedTuple):
+    """A machine. file: what its administrator says; None: nothing. limit: limits the pods' group.
+
+    Both may block.
+    """
+
+    file: Callable[[], bytes | None]
+    capacity: Mapping[str, Quantity]
+    limit: Callable[[Limits], None]
 
 
 class Reserving:
     """reserves: what holds now; of a file that is wrong, what held before it.
 
-    file: what the administrator says; None: nothing. limit: limits the pods' group by what is
-    reserved. Both may block.
+    looked: the file was taken, or was wrong in two looks: one may be amid its writing.
     """
 
     def __init__(
         self,
         env: Env,
-        file: Callable[[], bytes | None],
-        limit: Callable[[Reserves], None],
-        tell: Callable[[str, str], None],
+        ground: Ground,
+        own: Callable[[], Node | None],
+        record: Callable[[Record], None],
         on_change: Callable[[], None],
         look_s: float,
     ) -> None:
-        self._env, self._file, self._limit, self._tell = env, file, limit, tell
+        self._env, self._ground = env, ground
+        self._own, self._record = own, record
         self._on_change, self._look_s = on_change, look_s
-        self._refused = self._not_limited = ""
+        self._logged: dict[str, str] = {}
+        self._told: dict[str, str] = {}
+        self._is_taken = False
         self.reserves = Reserves()
+        self.looked = asyncio.Event()
 
     async def run(self) -> None:
         """Look for ever."""
@@ -51,28 +74,42 @@ class Reserving:
         """Take what the file says now, and see to the limits of the pods' group."""
         before = self.reserves
         try:
-            text = await self._env.blocking.run(FILE, self._file)
-            self.reserves, self._refused = reserves_of(text), ""
+            text = await self._env.blocking.run(FILE, self._ground.file)
+            self.reserves, self._is_taken = reserves_of(text, self._ground.capacity), True
+            self._forget(INVALID)
+            self.looked.set()
         except (OSError, ReservesInvalid) as error:
-            if str(error) != self._refused:
-                self._refused = str(error)
-                log.warning("reserves of this node not taken", why=error)
-                self._tell("InvalidNodeReserves", str(error))
+            if INVALID in self._logged:
+                self.looked.set()
+            self._tell(INVALID, "reserves of this node not taken", str(error))
         if self.reserves != before:
             log.info("reserves of this node", is_enforced=self.reserves.is_enforced)
             self._on_change()
-        await self._limit_group()
+        if self._is_taken:
+            await self._limit_group()
 
     async def _limit_group(self) -> None:
         try:
-            await self._env.blocking.run(GROUP, partial(self._limit, self.reserves))
-            self._not_limited = ""
+            limits = pods_limits(self._ground.capacity, self.reserves)
+            await self._env.blocking.run(GROUP, partial(self._ground.limit, limits))
+            self._forget(NOT_LIMITED)
         except OSError as error:
             # More is in use than the limit would be, or the group is not ours to change.
-            if str(error) != self._not_limited:
-                self._not_limited = str(error)
-                log.warning("the group of all pods is not limited", why=error)
-                self._tell("FailedNodeAllocatableEnforcement", str(error))
+            self._tell(NOT_LIMITED, "the group of all pods is not limited", str(error))
+
+    def _tell(self, reason: str, what: str, why: str) -> None:
+        """Log it once, and tell it once of the Node: as soon as that is known."""
+        if self._logged.get(reason) != why:
+            self._logged[reason] = why
+            log.warning(what, why=why)
+        node = self._own()
+        if node is not None and self._told.get(reason) != why:
+            self._told[reason] = why
+            self._record(Record(node, reason, why, "Warning"))
+
+    def _forget(self, reason: str) -> None:
+        for said in (self._logged, self._told):
+            said.pop(reason, None)
 
 
 def limit_pods(root: str, limits: Limits, proc: Path = Path("/proc")) -> None:
@@ -80,14 +117,13 @@ def limit_pods(root: str, limits: Limits, proc: Path = Path("/proc")) -> None:
 
     A file is written where it says something else. Where no pod has run yet, there is no group.
 
-    Raises: OSError: the kernel refuses it.
+    Raises: OSError: the kernel refuses it, or would end pods for it.
     """
     mounts = hierarchies((proc / "mounts").read_text())
     for driver in DRIVERS:
         for folder in group_folders(mounts, pods_group(driver, root)):
+            _share(Path(folder), SHARES if limits is None else _shares_of(limits["cpu"]))
             _limit_memory(Path(folder), limits)
-            if limits is not None:
-                _share(Path(folder), limits["cpu"])
 
 
 def _limit_memory(folder: Path, limits: Limits) -> None:
@@ -99,13 +135,29 @@ def _limit_memory(folder: Path, limits: Limits) -> None:
         page = 4096
         wanted = None if wanted is None else wanted // page * page
         if memory_limit_bytes(text_of(file)) != wanted:
+            # Version 1 refuses a limit below what is in use; version 2 kills until it is kept.
+            if wanted is not None and wanted < _unreclaimable_bytes(folder):
+                raise OSError(errno.EBUSY, "more is in use than pods are to have", str(file))
             file.write_text(none if wanted is None else str(wanted))
 
 
-def _share(folder: Path, cpu_milli: int) -> None:
+def _unreclaimable_bytes(folder: Path) -> int:
+    """Return what a group of version 2 uses beyond pages of files; 0 for one of version 1."""
+    used = text_of(folder / "memory.current").strip()
+    words = (line.split() for line in text_of(folder / "memory.stat").splitlines())
+    counts = {word[0]: int(word[1]) for word in words if len(word) == 2}
+    return int(used or 0) - sum(counts.get(name, 0) for name in ("active_file", "inactive_file"))
+
+
+def _shares_of(cpu_milli: int) -> int:
     """Weigh the pods against everything else: as many shares as the cores that they may request."""
-    shares = min(max(cpu_milli * 1024 // 1000, SHARES_MIN), SHARES_MAX)
+    return min(max(cpu_milli * 1024 // 1000, SHARES_MIN), SHARES_MAX)
+
+
+def _share(folder: Path, shares: int) -> None:
     weight = 1 + (shares - SHARES_MIN) * 9999 // (SHARES_MAX - SHARES_MIN)
+    if shares == SHARES:
+        weight = WEIGHT
     for name, wanted in (("cpu.shares", shares), ("cpu.weight", weight)):
         file = folder / name
         if file.exists() and text_of(file).strip() != str(wanted):

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.api.core.node import Node
+from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.quantities import Quantity
+from cubernetes.host.env import Env
+from cubernetes.reconcile.plan import Record
 from kubelet.eviction.reserved import (
     Reserves,
     ReservesInvalid,
@@ -14,7 +18,7 @@ from kubelet.eviction.reserved import (
     reserves_of,
 )
 from kubelet.eviction.thresholds import thresholds_of
-from kubelet.node.reserving import limit_pods
+from kubelet.node.reserving import Ground, Reserving, limit_pods
 
 MARGINS = thresholds_of(None).margins
 CAPACITY = {
@@ -29,7 +33,7 @@ FILE = b"""{"systemReserved": {"cpu": "500m", "memory": "1Gi", "ephemeral-storag
 
 
 def test_pods_may_use_the_capacity_less_both_reserves_less_the_margin_of_evictions() -> None:
-    reserves = reserves_of(FILE)
+    reserves = reserves_of(FILE, CAPACITY)
     usable = allocatable(CAPACITY, reserves.reserved, MARGINS)
 
     assert usable["cpu"].milli == 4000 - 500 - 250
@@ -46,27 +50,27 @@ def test_another_threshold_of_evictions_is_another_margin() -> None:
     assert usable["ephemeral-storage"].whole == 100 << 30
 
 
-def test_who_reserves_more_than_there_is_leaves_pods_nothing() -> None:
-    reserves = reserves_of(b'{"systemReserved": {"cpu": "9", "memory": "1Ti"}}')
-    usable = allocatable(CAPACITY, reserves.reserved, MARGINS)
-
-    assert (usable["cpu"].milli, usable["memory"].whole) == (0, 0)
-
-
 def test_the_pods_group_has_what_is_not_reserved_and_evictions_come_before_its_limit() -> None:
-    assert pods_limits(CAPACITY, reserves_of(FILE)) == {
+    assert pods_limits(CAPACITY, reserves_of(FILE, CAPACITY)) == {
         "memory": (8 << 30) - (1 << 30) - (512 << 20),
         "cpu": 3250,
     }
     assert pods_limits(CAPACITY, Reserves()) is None
     told = b'{"kubeReserved": {"cpu": "1"}, "enforceNodeAllocatable": []}'
-    assert pods_limits(CAPACITY, reserves_of(told)) is None
+    assert pods_limits(CAPACITY, reserves_of(told, CAPACITY)) is None
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         (b"{", "truncated"),
+        (b"", "truncated"),
+        (b'{"systemReserved": {"memory": "512Gi"}}', "kubeReserved.memory: must be less together"),
+        (
+            b'{"systemReserved": {"cpu": "3"}, "kubeReserved": {"cpu": "1"}}',
+            "Reserved.cpu: must be",
+        ),
+        (b'{"kubeReserved": {"ephemeral-storage": "1Ti"}}', "the 100Gi of this machine"),
         (b'{"sysReserved": {}}', "sysReserved"),
         (b'{"systemReserved": {"pid": "9"}}', "systemReserved.pid: must be one of cpu, memory"),
         (b'{"kubeReserved": {"cpu": "much"}}', "kubeReserved.cpu: must be a quantity"),
@@ -79,12 +83,12 @@ def test_the_pods_group_has_what_is_not_reserved_and_evictions_come_before_its_l
 )
 def test_a_file_that_is_wrong_is_refused_by_the_name_of_the_field(text: bytes, why: str) -> None:
     with pytest.raises(ReservesInvalid, match=why):
-        reserves_of(text)
+        reserves_of(text, CAPACITY)
 
 
 def test_a_sysctl_is_allowed_by_its_name_or_by_its_beginning() -> None:
     told = b'{"allowedUnsafeSysctls": ["kernel.msg*", "net.core.somaxconn", "net.ipv6.*"]}'
-    allowed = reserves_of(told).sysctls
+    allowed = reserves_of(told, CAPACITY).sysctls
 
     named = ("kernel.msgmax", "net.core.somaxconn", "net.ipv6.conf.all.mtu")
     assert all(is_allowed(one, allowed) for one in named)
@@ -92,18 +96,24 @@ def test_a_sysctl_is_allowed_by_its_name_or_by_its_beginning() -> None:
     assert not any(is_allowed(one, allowed) for one in others)
 
 
-V1 = (("memory.limit_in_bytes", "9223372036854771712", "-1"), ("cpu.shares", "1024", None))
-V2 = (("memory.max", "max", "max"), ("cpu.weight", "100", None))
+V1 = (("memory.limit_in_bytes", "9223372036854771712", "-1"), ("cpu.shares", "1024", "1024"))
+V2 = (("memory.max", "max", "max"), ("cpu.weight", "100", "100"))
 
 
-@pytest.mark.parametrize(("kind", "files"), [("cgroup", V1), ("cgroup2", V2)])
-def test_the_group_of_all_pods_is_limited_and_is_not_again(
-    tmp_path: Path, kind: str, files: tuple[tuple[str, str, str | None], ...]
-) -> None:
+def a_group(tmp_path: Path, kind: str) -> tuple[Path, Path]:
+    """Return the folder of all pods' group, and a /proc that tells of it."""
     group, proc = tmp_path / "cg" / "pods", tmp_path / "proc"
     group.mkdir(parents=True)
     proc.mkdir()
     (proc / "mounts").write_text(f"{kind} {tmp_path / 'cg'} {kind} rw 0 0\n")
+    return group, proc
+
+
+@pytest.mark.parametrize(("kind", "files"), [("cgroup", V1), ("cgroup2", V2)])
+def test_the_group_of_all_pods_is_limited_and_is_not_again(
+    tmp_path: Path, kind: str, files: tuple[tuple[str, str, str], ...]
+) -> None:
+    group, proc = a_group(tmp_path, kind)
     for name, before, _ in files:
         (group / name).write_text(before)
 
@@ -114,7 +124,92 @@ def test_the_group_of_all_pods_is_limited_and_is_not_again(
     assert (group / cpu[0]).read_text() == weight[cpu[0]]
 
     limit_pods("pods", None, proc)
-    assert (group / memory[0]).read_text() == memory[2]
+    assert [(group / one[0]).read_text() for one in files] == [memory[2], cpu[2]]
+
+
+def test_no_limit_is_set_for_which_the_kernel_would_kill_pods(tmp_path: Path) -> None:
+    """Pages of files are given back; all else that is in use is not."""
+    group, proc = a_group(tmp_path, "cgroup2")
+    limits = {"memory": 1 << 30, "cpu": 2000}
+    (group / "memory.max").write_text("max")
+    (group / "cpu.weight").write_text("100")
+    (group / "memory.current").write_text(f"{3 << 30}\n")
+    (group / "memory.stat").write_text(f"anon 9\ninactive_file {1 << 30}\nactive_file 5\n")
+
+    with pytest.raises(OSError, match="more is in use"):
+        limit_pods("pods", limits, proc)
+    assert (group / "memory.max").read_text() == "max"
+    assert (group / "cpu.weight").read_text() == "79"
+
+    (group / "memory.current").write_text(f"{2 << 30}\n")
+    limit_pods("pods", limits, proc)
+    assert (group / "memory.max").read_text() == str(1 << 30)
+
+
+class Machine:
+    """A file of reserves, the limits that were set, and the Node's Events."""
+
+    def __init__(self, text: bytes | None) -> None:
+        self.text = text
+        self.node: Node | None = None
+        self.is_busy = False
+        self.limits: list[object] = []
+        self.events: list[str] = []
+        ground = Ground(lambda: self.text, CAPACITY, self.limit)
+        self.keeper = Reserving(Env(), ground, self.own, self.take, lambda: None, 5.0)
+
+    def own(self) -> Node | None:
+        return self.node
+
+    def limit(self, limits: object) -> None:
+        if self.is_busy:
+            raise OSError("busy")
+        self.limits.append(limits)
+
+    def take(self, record: Record) -> None:
+        self.events.append(record.reason)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"systemReserved": {"memory": "512Gi"}}'])
+async def test_a_file_that_is_wrong_at_a_start_limits_nothing_and_is_told_once_the_node_is_known(
+    text: bytes,
+) -> None:
+    machine = Machine(text)
+    await machine.keeper.look()
+    assert (machine.limits, machine.events) == ([], [])
+
+    machine.node = Node(metadata=ObjectMeta(name="node-1"))
+    for _ in range(2):
+        await machine.keeper.look()
+    assert (machine.limits, machine.events) == ([], ["InvalidNodeReserves"])
+
+
+async def test_pods_wait_for_a_file_that_is_being_written_and_not_for_one_that_stays_wrong() -> (
+    None
+):
+    machine = Machine(b"")
+    await machine.keeper.look()
+    assert not machine.keeper.looked.is_set()
+    machine.text = b'{"allowedUnsafeSysctls": ["net.core.somaxconn"]}'
+    await machine.keeper.look()
+    assert machine.keeper.looked.is_set()
+    assert machine.keeper.reserves.sysctls == ("net.core.somaxconn",)
+
+    wrong = Machine(b"{")
+    for is_waited_for in (True, False):
+        await wrong.keeper.look()
+        assert wrong.keeper.looked.is_set() != is_waited_for
+
+
+async def test_a_limit_that_is_refused_before_the_node_is_known_is_told_later() -> None:
+    machine = Machine(None)
+    machine.is_busy = True
+    await machine.keeper.look()
+    assert machine.events == []
+    machine.node = Node(metadata=ObjectMeta(name="node-1"))
+    for _ in range(2):
+        await machine.keeper.look()
+    assert machine.events == ["FailedNodeAllocatableEnforcement"]
 
 
 def test_a_node_without_a_pod_has_no_group_to_limit(tmp_path: Path) -> None:
