@@ -5,12 +5,15 @@ An archive is what `docker save` and `scripts/build-images` write; its manifest 
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from cubernetes.host.blocking import Blocking
+from cubernetes.host.log import Log
 from kubelet.runtime.docker_words import names_in_archive
-from kubelet.runtime.driver import RuntimeDriver
+from kubelet.runtime.driver import RuntimeDown, RuntimeDriver
+
+log = Log(__name__)
 
 PIECE_BYTES = 1024 * 1024
 ARCHIVES_MAX = 200
@@ -38,12 +41,19 @@ class Archives:
         if archive is None:
             return None
         tell(f"loading {archive}")
-        async with aclosing(self._pieces(archive)) as pieces:
-            await self._runtime.load(pieces)
+        failures: list[OSError] = []
+        async with aclosing(self._pieces(archive, failures)) as pieces:
+            try:
+                await self._runtime.load(pieces)
+            except RuntimeDown:
+                # Of an upload that has no more pieces an engine's driver says no more than that.
+                if failures:
+                    raise failures[0] from None
+                raise
         return await self._runtime.image_id(image)
 
     def remedy(self, image: str) -> str:
-        """Return what to do where one of our images is nowhere; empty for others'."""
+        """Return what to do where one of our images has no archive; empty for others'."""
         if not (self._folders and image.startswith(OURS)):
             return ""
         name = image.removeprefix(OURS).partition(":")[0]
@@ -52,14 +62,18 @@ class Archives:
             f"; no archive of it is in {folders}: scripts/build-images var/images {name} makes it"
         )
 
-    async def _pieces(self, archive: Path) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, archive: Path, failures: list[OSError]) -> AsyncGenerator[bytes, None]:
         key = ("image archive", str(archive))
-        file = await self._blocking.run(key, lambda: archive.open("rb"))
         try:
-            while piece := await self._blocking.run(key, partial(file.read, PIECE_BYTES)):
-                yield piece
-        finally:
-            await self._blocking.run(key, file.close)
+            file = await self._blocking.run(key, lambda: archive.open("rb"))
+            try:
+                while piece := await self._blocking.run(key, partial(file.read, PIECE_BYTES)):
+                    yield piece
+            finally:
+                await self._blocking.run(key, file.close)
+        except OSError as error:
+            failures.append(error)
+            raise
 
 
 def archive_of(image: str, folders: Sequence[Path]) -> Path | None:
@@ -75,6 +89,21 @@ def _archives_in(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _names_in(path: Path) -> Sequence[str]:
-    with suppress(OSError, ValueError), path.open("rb") as file:
-        return names_in_archive(file)
+    with suppress(OSError):
+        about = path.stat()
+        return _names_at(path, about.st_mtime_ns, about.st_size)
     return ()
+
+
+@lru_cache(maxsize=4 * ARCHIVES_MAX)
+def _names_at(path: Path, _mtime_ns: int, _size: int) -> Sequence[str]:
+    """Return what an archive holds; it is read, and told of where it is broken, once.
+
+    Raises: OSError.
+    """
+    try:
+        with path.open("rb") as file:
+            return names_in_archive(file)
+    except ValueError as error:
+        log.warning("not an archive of images", path=path, why=error)
+        return ()

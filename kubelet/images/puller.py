@@ -119,10 +119,12 @@ class Puller:
             began_at_s = self._clock.monotonic()
             tell("")
             failures: list[RuntimeTrouble] = []
-            if await self._is_loaded(image, tell, failures):
+            remedy = await self._load(image, tell, failures)
+            if remedy is None:
                 return self._clock.monotonic() - began_at_s
-            for login in logins or (None,):
-                if failures and self._clock.monotonic() - began_at_s > LOGINS_S:
+            logins_at_s = self._clock.monotonic()
+            for index, login in enumerate(logins or (None,)):
+                if index and self._clock.monotonic() - logins_at_s > LOGINS_S:
                     break
                 try:
                     before = await self._runtime.image_id(image)
@@ -137,26 +139,28 @@ class Puller:
                     failures.append(error)
         # Each login has its reason; the last one's word is the pull's.
         said = dict.fromkeys(str(one) for one in failures)
-        remedy = self._archives.remedy(image) if self._archives is not None else ""
         raise RuntimeTrouble(failures[-1].reason, "; ".join(said) + remedy)
 
-    async def _is_loaded(self, image: str, tell: Tell, failures: list[RuntimeTrouble]) -> bool:
-        """Whether an image that was not here has come of an archive of this node.
+    async def _load(self, image: str, tell: Tell, failures: list[RuntimeTrouble]) -> str | None:
+        """Load an image that is not here from an archive of this node.
+
+        Returns: None: it is loaded; else what a failed pull is to say besides.
 
         Raises: RuntimeDown.
         """
         if self._archives is None or await self._runtime.image_id(image) is not None:
-            return False
+            return ""
         try:
             found = await self._archives.load(image, tell)
         except RuntimeDown:
             raise
         except OSError as error:
             failures.append(RuntimeTrouble("ErrImagePull", f"{image}: its archive: {error}"))
-            return False
+            return ""
         except RuntimeTrouble as error:
             failures.append(error)
-            return False
-        if found is not None:
-            await self._pulled.add(found)
-        return found is not None
+            return ""
+        if found is None:
+            return self._archives.remedy(image)
+        await self._pulled.add(found)
+        return None

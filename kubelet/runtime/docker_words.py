@@ -4,8 +4,11 @@ The labels are the record of what a container is; its name is for people, and is
 """
 
 import json
+import lzma
 import re
+import struct
 import tarfile
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -462,6 +465,13 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
+# What tarfile, what unpacks for it, and json raise of bytes that are cut or are none of theirs.
+ARCHIVE_FAULTS = (
+    *(KeyError, TypeError, AttributeError, ArithmeticError, EOFError, RecursionError),
+    *(tarfile.TarError, lzma.LZMAError, zlib.error, struct.error),
+)
+
+
 def names_in_archive(file: BinaryIO) -> Sequence[str]:
     """Return the names of the images that an archive holds, as `docker save` writes it.
 
@@ -472,5 +482,5 @@ def names_in_archive(file: BinaryIO) -> Sequence[str]:
             member = archive.extractfile(ARCHIVE_MANIFEST)
             content = member.read(MANIFEST_BYTES_MAX) if member is not None else b"[]"
         return [str(name) for one in json.loads(content) for name in one["RepoTags"] or ()]
-    except (KeyError, TypeError, AttributeError, tarfile.TarError) as error:
+    except ARCHIVE_FAULTS as error:
         raise ValueError(f"it is no archive of images: {error}") from error

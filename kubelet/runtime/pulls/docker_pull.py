@@ -103,6 +103,9 @@ class Pulls:
             said = await self._api.upload("/images/load", {"quiet": "1"}, archive, LOAD_MAX_S)
         except EngineError as refused:
             raise RuntimeTrouble("ErrImagePull", f"an archive: {refused}") from refused
+        except Silent as silent:
+            late = f"an archive: not loaded after {LOAD_MAX_S:.0f} s"
+            raise RuntimeTrouble("ErrImagePull", late) from silent
         for line in said.splitlines():
             with suppress(ValueError):
                 told = json.loads(line)

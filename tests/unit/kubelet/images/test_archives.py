@@ -1,9 +1,13 @@
 """Images that lie on a node as archives: found by their names, loaded before anything is pulled."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
+from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,7 @@ import pytest
 from cubernetes.host.env import Env
 from kubelet.images.archives import Archives, archive_of
 from kubelet.images.pulled import PulledImages
-from kubelet.images.puller import Puller
+from kubelet.images.puller import LOGINS_S, Puller
 from kubelet.runtime.driver import RuntimeTrouble
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
 from tests.unit.kubelet.images.test_puller import Shelf
@@ -56,6 +60,34 @@ def test_an_archive_that_says_nothing_is_none(tmp_path: Path, manifest: bytes) -
     assert archive_of(TOOLS, [tmp_path]) is None
 
 
+MANY = json.dumps([{"RepoTags": [f"many:{index}" for index in range(9999)]}]).encode()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bz2.compress])
+@pytest.mark.parametrize("part", [0.4, 0.9])
+def test_an_archive_that_is_cut_is_none_and_holds_up_no_other(
+    tmp_path: Path, pack: Callable[[bytes], bytes], part: float
+) -> None:
+    write_archive(tmp_path / "a.tar", manifest=MANY)
+    packed = pack((tmp_path / "a.tar").read_bytes())
+    (tmp_path / "a.tar").write_bytes(packed[: int(len(packed) * part)])
+    write_archive(tmp_path / "b.tar", TOOLS)
+
+    assert archive_of(TOOLS, [tmp_path]) == tmp_path / "b.tar"
+
+
+def test_an_archive_that_is_broken_is_read_and_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_archive(tmp_path / "a.tar", manifest=b"[" * 200_000)
+    for _ in range(3):
+        assert archive_of(TOOLS, [tmp_path]) is None
+    assert len([one for one in caplog.records if "not an archive" in one.getMessage()]) == 1
+
+    write_archive(tmp_path / "a.tar", TOOLS)
+    assert archive_of(TOOLS, [tmp_path]) == tmp_path / "a.tar"
+
+
 @pytest.fixture
 def machine() -> FakeMachine:
     return FakeMachine(Env(), {TOOLS: Behaviour(pull_s=0.0, pull_error="no such repository")})
@@ -89,6 +121,27 @@ async def test_an_image_of_ours_that_is_nowhere_says_what_makes_it(
     assert "scripts/build-images var/images tools makes it" in str(trouble.value)
 
 
+async def test_an_archive_that_is_not_loaded_is_not_told_to_be_absent(
+    machine: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load may take longer than logins may: the registry is asked all the same."""
+    write_archive(tmp_path / "tools.tar", TOOLS)
+    asked_at_s = iter((0.0, LOGINS_S * 2))
+
+    class Slow(FakeRuntime):
+        async def load(self, archive: AsyncIterable[bytes]) -> None:
+            raise RuntimeTrouble("ErrImagePull", "an archive: no room")
+
+    env, runtime = Env(), Slow(machine)
+    monkeypatch.setattr(runtime._clock, "monotonic", lambda: next(asked_at_s, LOGINS_S * 2))
+    archives = Archives(runtime, env.blocking, [tmp_path])
+    puller = Puller(runtime, runtime._clock, 1, PulledImages(Shelf(), env.blocking), archives)
+    with pytest.raises(RuntimeTrouble) as trouble:
+        await puller.pull(TOOLS, (), lambda _: None)
+
+    assert str(trouble.value) == f"an archive: no room; {TOOLS}: no such repository"
+
+
 async def test_an_image_that_is_here_is_asked_of_its_registry(
     machine: FakeMachine, tmp_path: Path
 ) -> None:
@@ -96,5 +149,5 @@ async def test_an_image_that_is_here_is_asked_of_its_registry(
     write_archive(tmp_path / "tools.tar", TOOLS)
     machine.images.add(TOOLS)
 
-    with pytest.raises(RuntimeTrouble, match="no such repository"):
+    with pytest.raises(RuntimeTrouble, match=r"no such repository\Z"):
         await a_puller(machine, tmp_path).pull(TOOLS, (), lambda _: None)
