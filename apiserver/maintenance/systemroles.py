@@ -24,6 +24,12 @@ def _rule(verbs: tuple[str, ...], group: str, *resources: str) -> PolicyRule:
     return PolicyRule(verbs=verbs, api_groups=(group,), resources=resources)
 
 
+# Events are of two groups, and are written by either.
+EVENTS = PolicyRule(
+    verbs=("create", "update", "patch"), api_groups=("", "events.k8s.io"), resources=("events",)
+)
+
+
 def _paths(*paths: str) -> PolicyRule:
     return PolicyRule(verbs=("get",), non_resource_urls=paths)
 
@@ -53,7 +59,8 @@ SYSTEM_ROLES: tuple[Object, ...] = (
     _given("discovery", "authenticated"),
     _role("public-info-viewer", _paths(*HEALTH)),
     _given("public-info-viewer", "authenticated", "unauthenticated"),
-    _role("monitoring", _paths(*HEALTH[:3], *METRICS)),
+    _role("monitoring", _paths(*HEALTH[:3], *(f"{one}/*" for one in HEALTH[:3]), *METRICS)),
+    _given("monitoring", "monitoring"),
     # For servers that are shown a token, and ask whose it is and what it may.
     _role(
         "auth-delegator",
@@ -65,18 +72,19 @@ SYSTEM_ROLES: tuple[Object, ...] = (
         _rule((*READ, "create", "delete"), "", "persistentvolumes"),
         _rule((*READ, "update"), "", "persistentvolumeclaims"),
         _rule(READ, STORAGE, "storageclasses"),
-        _rule(("watch", "create", "update", "patch"), "", "events"),
+        _rule(("watch",), "", "events"),
+        EVENTS,
     ),
     _role(
         "node-problem-detector",
         _rule(("get",), "", "nodes"),
         _rule(("patch",), "", "nodes/status"),
-        _rule(("create", "patch", "update"), "", "events"),
+        EVENTS,
     ),
     _role(
         "heapster",
         _rule(READ, "", "events", "namespaces", "nodes", "pods"),
-        _rule(READ, "apps", "deployments"),
+        _rule(READ, "extensions", "deployments"),
     ),
     # What extension API servers bind. The ConfigMap itself is not here: nobody is in front of them.
     Role(

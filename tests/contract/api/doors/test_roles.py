@@ -273,6 +273,24 @@ async def test_a_server_that_is_shown_tokens_is_given_the_role_for_it(world: Wor
     assert (await by_jane(world, "GET", "/metrics")).code == 403
 
 
+async def test_the_roles_that_charts_bind_have_kubernetes_rules(world: World) -> None:
+    async def rules_of(name: str) -> list[tuple[object, object]]:
+        role = await world.call("GET", f"{RBAC}/clusterroles/system:{name}")
+        return [(rule["apiGroups"], rule["resources"]) for rule in role.tree["rules"]]
+
+    both = (["", "events.k8s.io"], ["events"])
+    assert both in await rules_of("node-problem-detector")
+    assert both in await rules_of("persistent-volume-provisioner")
+    assert (["extensions"], ["deployments"]) in await rules_of("heapster")
+
+    monitor = Identity("prometheus", ("system:monitoring",))
+    question = {"spec": {"nonResourceAttributes": {"path": "/livez/etcd", "verb": "get"}}}
+    for who, is_allowed in ((monitor, True), (JANE, False)):
+        path = f"{REVIEWS}/selfsubjectaccessreviews"
+        asked = await world.call("POST", path, question, identity=who)
+        assert asked.tree["status"]["allowed"] is is_allowed
+
+
 async def test_what_everybody_is_told_that_he_may_he_may(world: World) -> None:
     for path in ("/api", "/apis", "/openapi/v2", "/version", "/livez"):
         spec = {"nonResourceAttributes": {"path": path, "verb": "get"}}
