@@ -13,7 +13,6 @@ from cubernetes.host.web.tls import Clients, server_tls
 from cuberoot import compile, layout, pki  # noqa: A004  a room's word
 from cuberoot.program import Identity
 from cuberoot.programs import etcd
-from kubelet.runtime.docker_words import PIDS_MAX
 from kubelet.settings import KubeletSettings
 from scheduler.settings import SchedulerSettings
 from tests.given import NOW
@@ -148,7 +147,3 @@ def test_no_server_takes_less_than_tls_1_2(tmp_path: Path) -> None:
     context = server_tls(cert, key, authority, Clients.MUST)
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
-
-
-def test_a_container_has_a_limit_of_processes() -> None:
-    assert 0 < PIDS_MAX <= 4096
