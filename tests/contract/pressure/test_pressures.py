@@ -199,6 +199,24 @@ def test_what_is_reserved_is_not_for_pods_and_a_file_that_is_wrong_changes_nothi
     lived(story)
 
 
+def test_a_kubelet_that_begins_while_its_file_is_being_written_judges_no_pod_by_half_of_it() -> (
+    None
+):
+    async def story() -> None:
+        async with a_world() as world:
+            await world.end()
+            world.machine.reserves_text = b""
+            context = PodSecurityContext(sysctls=(Sysctl(name="kernel.msgmax", value="1"),))
+            pod = a_pod("may")
+            await world.make(replaced(pod, spec=replaced(pod.spec, security_context=context)))
+            world.begin()
+            await world.env.clock.sleep(3)
+            world.machine.reserves_text = b'{"allowedUnsafeSysctls": ["kernel.msg*"]}'
+            await world.until(lambda: world.is_phase("Running", "may"))
+
+    lived(story)
+
+
 def test_a_short_node_refuses_pods_that_do_not_bear_it() -> None:
     async def story() -> None:
         async with a_world() as world:
