@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from cubernetes.api.apps.replicaset import ReplicaSet
+from cubernetes.api.apps.statefulset import StatefulSet
+from cubernetes.api.coding import codec
 from cubernetes.api.condition import is_true
 from cubernetes.api.core.node import Node
+from cubernetes.api.core.persistentvolume import PersistentVolume
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
-from cubernetes.api.meta import Object
+from cubernetes.api.meta import Object, ObjectMeta
+from cubernetes.api.storage.storageclass import StorageClass
+from cubernetes.api.storagewords import LOCAL, LOCAL_FOLDERS
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import (
     PATIENCE_S,
@@ -41,42 +46,91 @@ ANCHOR_PORT = 18096
 BACK_S = 90.0  # for a node, or all of them, to be as before after a power cut
 OURS = ["docker", "ps", "-q", "--no-trunc", "--filter", "label=cubernetes.io/pod-uid"]
 WHOSE = '{{.Label "cubernetes.io/pod-uid"}}'
+# A pod with a volume on n3; each life adds a line to what the lives before it have left.
+HOLDER = "holder-0"
+LIVES = f"echo life >> /data/lives; sync; {SLEEP}"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def calm(cluster: Cluster) -> Iterator[None]:
-    """A ReplicaSet with its service over all nodes, and a pod of n2 that nobody would replace."""
+    """A ReplicaSet with its service over all nodes, a pod of n2 that nobody would replace, and on
+    n3 one with a volume."""
     port = {"containerPort": 8080, "hostPort": ANCHOR_PORT}
     container = {"name": "main", "image": WEB, "ports": [port]}
     anchor = pod("anchor", [container], namespace="default", nodeName="n2")
 
     async def make() -> None:
         async with cluster.client() as client:
-            for one in (*web("calm", COUNT), anchor):
+            for one in (*web("calm", COUNT), anchor, *holder()):
                 await client.create(one)
             await until("everything serves", lambda: is_whole(client))
+            await until("the volume is held", lambda: is_up(client, HOLDER))
 
     async def unmake() -> None:
         async with cluster.client() as client:
             await client.delete(ReplicaSet, "calm", "default")
             await client.delete(Service, "calm", "default")
             await client.delete(Pod, "anchor", "default")
+            await client.delete(StatefulSet, "holder", "default")
 
             async def none_left() -> bool:
-                return not (await client.list(Pod, "default")).items
+                listed = [(await client.list(kind)).items for kind in (PersistentVolume, Pod)]
+                return not any(listed)
 
-            await until("no pod is left", none_left)
+            await until("no pod and no volume is left", none_left)
+            await client.delete(StorageClass, "holder")
 
     finished(make())
     yield
     finished(unmake())
 
 
+def holder() -> tuple[Object, Object]:
+    """Return a StatefulSet whose pod has a volume on n3, and the class of the volume."""
+    labels = {"app": "holder"}
+    container = shell(LIVES, volumeMounts=[{"name": "data", "mountPath": "/data"}])
+    template_spec = {
+        "terminationGracePeriodSeconds": 1,
+        "nodeSelector": {"kubernetes.io/hostname": "n3"},
+        "containers": [container],
+    }
+    claim_spec = {
+        "storageClassName": "holder",
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Mi"}},
+    }
+    spec = {
+        "replicas": 1,
+        "serviceName": "holder",
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": template_spec},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim_spec}],
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"},
+    }
+    wanted = {"metadata": {"name": "holder", "namespace": "default"}, "spec": spec}
+    by = ObjectMeta(name="holder")
+    made_by = StorageClass(
+        metadata=by, provisioner=LOCAL, volume_binding_mode="WaitForFirstConsumer"
+    )
+    return made_by, codec.from_tree(StatefulSet, wanted).model
+
+
+async def lives_of(cluster: Cluster) -> int:
+    """Return how many lives the volume on n3 tells of."""
+    ended = await cluster.run("n3", ["sh", "-c", f"cat {LOCAL_FOLDERS}/*/lives"], check=False)
+    return ended.stdout.splitlines().count("life")
+
+
 async def is_whole(client: Client) -> bool:
     """Every replica serves, and the anchor runs."""
-    anchor = await found(client, "anchor", "default")
-    is_anchored = anchor is not None and status_of(anchor).ready
+    is_anchored = await is_up(client, "anchor")
     return is_anchored and len(await ready_addresses(client, "calm")) == COUNT
+
+
+async def is_up(client: Client, name: str, *, but: str = "") -> bool:
+    """Whether a pod runs, and is not the one with the uid `but`."""
+    one = await found(client, name, "default")
+    return one is not None and one.metadata.uid != but and status_of(one).ready
 
 
 async def address_of(client: Client) -> str:
@@ -183,46 +237,30 @@ async def test_a_frozen_node_leaves_the_service_and_thaws_as_it_was(
     await until_serving(cluster, client, "n3")
 
 
-async def test_a_bare_pod_is_itself_when_its_node_is_back_late(
-    cluster: Cluster, client: Client
-) -> None:
-    """Silence takes it out of service at once, and deletes only what is replaced elsewhere."""
-    node = cluster.names[-1]
-    await client.create(pod("alone", [shell(SLEEP)], namespace="default", nodeName=node))
-
-    async def is_whole_again() -> bool:
-        one = await found(client, "alone", "default")
-        return one is not None and is_true(one.status.conditions, "Ready")
-
-    await until("it runs", is_whole_again)
-    before = await client.get(Pod, "alone", "default")
-    await cluster.lab.power(node, "freeze")
-    try:
-        await until_state(client, node, is_ready=False)
-        await asyncio.sleep(35)
-        silent = await client.get(Pod, "alone", "default")
-        assert not silent.metadata.is_deleted
-        assert not is_true(silent.status.conditions, "Ready")
-    finally:
-        await cluster.lab.power(node, "thaw")
-    await until_state(client, node, is_ready=True)
-    await until("it serves again", is_whole_again)
-    after = await client.get(Pod, "alone", "default")
-    assert after.metadata.uid == before.metadata.uid
-    assert status_of(after).container_id == status_of(before).container_id
-    assert status_of(after).restart_count == 0
-    await client.delete(Pod, "alone", "default")
-
-
 async def test_w14_a_node_that_was_cut_off_comes_back_without_doubles(
     cluster: Cluster, client: Client
 ) -> None:
+    """Only what is replaced elsewhere is deleted; who holds a volume waits for its node."""
+    await client.create(pod("alone", [shell(SLEEP)], namespace="default", nodeName="n3"))
+    await until("it runs", lambda: is_up(client, "alone"))
     addresses = await on_node(client, "n3")
+    assert addresses
     old = {one.metadata.uid for one in await ready_pods(client, "app=calm")}
+    alone, holder = [await client.get(Pod, name, "default") for name in ("alone", HOLDER)]
+    lives = await lives_of(cluster)
+
+    async def is_to_go() -> bool:
+        one = await client.get(Pod, HOLDER, "default")
+        return one.metadata.uid == holder.metadata.uid and one.metadata.is_deleted
+
     await cluster.lab.isolate("n3")
     try:
         out_s = await until_out(client, addresses)
         await until("made elsewhere", lambda: is_whole(client))
+        await until("who holds a volume is to go, and is not made elsewhere", is_to_go)
+        silent = await client.get(Pod, "alone", "default")
+        assert not silent.metadata.is_deleted
+        assert not is_true(silent.status.conditions, "Ready")
         print(f"endpoints of a cut node out after {out_s:.1f} s")  # noqa: T201  a figure
         # Cut off, its pods still run there: nobody could tell them otherwise.
     finally:
@@ -234,6 +272,19 @@ async def test_w14_a_node_that_was_cut_off_comes_back_without_doubles(
     assert len({one.status.pod_ip for one in now}) == COUNT
     assert len({one.metadata.uid for one in now} & old) == COUNT - len(addresses)
     await until_serving(cluster, client, "n3")
+    await until("it is there again", lambda: is_up(client, HOLDER, but=holder.metadata.uid))
+    assert await lives_of(cluster) == lives + 1
+
+    async def serves_again() -> bool:
+        one = await client.get(Pod, "alone", "default")
+        return is_true(one.status.conditions, "Ready")
+
+    await until("the bare pod serves again", serves_again)
+    after = await client.get(Pod, "alone", "default")
+    assert after.metadata.uid == alone.metadata.uid
+    assert status_of(after).container_id == status_of(alone).container_id
+    assert status_of(after).restart_count == 0
+    await client.delete(Pod, "alone", "default")
 
 
 async def test_a_worker_that_reboots_comes_back_by_itself_and_starts_its_pods(
@@ -302,7 +353,8 @@ async def test_a_worker_reboots_with_no_control_plane_and_serves_then_the_cluste
 
 
 async def test_a_power_cut_of_everything_loses_nothing(cluster: Cluster, client: Client) -> None:
-    before = await uids(client)
+    before, lives = await uids(client), await lives_of(cluster)
+    holder = await client.get(Pod, HOLDER, "default")
     await asyncio.gather(*(cluster.lab.power(name, "cut") for name in cluster.names))
     await asyncio.gather(*(cluster.lab.power(name, "on") for name in cluster.names))
     async with cluster.client() as again:
@@ -310,6 +362,12 @@ async def test_a_power_cut_of_everything_loses_nothing(cluster: Cluster, client:
         await until("everything serves", lambda: is_whole(again), BACK_S)
         print(f"power cut of all, all Ready after {spent_s:.1f} s")  # noqa: T201  a figure
         assert await uids(again) == before
+
+        async def is_found() -> bool:
+            return await lives_of(cluster) > lives
+
+        await until("the files on a volume are found again", is_found)
+        assert (await again.get(Pod, HOLDER, "default")).metadata.uid == holder.metadata.uid
         for node in cluster.names:
             await until_matched(cluster, again, node)
             await until_serving(cluster, again, node)
