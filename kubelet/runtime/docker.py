@@ -29,7 +29,7 @@ from kubelet.runtime.cgroup import (
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_exec import attached, executed
 from kubelet.runtime.docker_logs import LocalLog, LogReading, bytes_beside, keep_files
-from kubelet.runtime.docker_names import NameFiles
+from kubelet.runtime.docker_names import NameFiles, files_of
 from kubelet.runtime.docker_stream import Frames, Lines
 from kubelet.runtime.driver import (
     SANDBOX,
@@ -41,6 +41,7 @@ from kubelet.runtime.driver import (
     LocalImage,
     Login,
     LogOptions,
+    Mount,
     RuntimeDown,
     RuntimeTrouble,
     RuntimeVersion,
@@ -98,7 +99,6 @@ class DockerRuntime:
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._about: words.Json = {}
-        self._has_ipv6 = (proc / "sys/net/ipv6").exists()
         own = proc / "self"
         self._oom_floor = oom_score_floor(
             (own / "status").read_text(), (own / "oom_score_adj").read_text()
@@ -114,7 +114,7 @@ class DockerRuntime:
         with _trouble("RuntimeError"):
             rows = await self._api.call("GET", "/containers/json", query=query)
             listed = {row["Id"]: row["State"] for row in rows}
-            await self._names.sweep({name.strip("/") for row in rows for name in row["Names"]})
+            await self._names.sweep({one.strip("/") for row in rows for one in row["Names"] or ()})
             self._known = {key: known for key, known in self._known.items() if key in listed}
             self._witness.forget_all_but(set(listed))
             self._oom_killed &= set(listed)
@@ -133,7 +133,11 @@ class DockerRuntime:
         with _trouble("ContainerNotFound"):
             raw = await self._api.call("GET", path, query={"size": "1"}, deadline_s=SIZE_DEADLINE_S)
             folder = words.log_folder((await self._engine())["DockerRootDir"], raw)
-        work = partial(bytes_beside, Path(folder) if folder else None, _engine_files(raw))
+        work = partial(
+            bytes_beside,
+            Path(folder) if folder else None,
+            files_of(raw, self._names.folder(words.name_of(raw))),
+        )
         try:
             written = await self._blocking.run(("log size", container_id), work)
         except OSError as error:
@@ -165,16 +169,31 @@ class DockerRuntime:
             spec = replace(spec, oom_score_adj=max(spec.oom_score_adj, self._oom_floor))
             parent = await self._pod_cgroup(spec.pod_uid)
             folder = str(self._names.folder(words.container_name(spec)))
-            body = words.sandbox_body(spec, parent, folder, has_ipv6=self._has_ipv6)
+            looked = (self._proc / "sys/net/ipv6").exists
+            has_ipv6 = await self._blocking.run(("ipv6", ""), looked)
+            body = words.sandbox_body(spec, parent, folder, has_ipv6=has_ipv6)
             return await self._started(await self._made(spec, body))
 
     async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
         with _trouble("CreateContainerError"):
-            spec = replace(spec, oom_score_adj=max(spec.oom_score_adj, self._oom_floor))
+            score = max(spec.oom_score_adj, self._oom_floor)
+            mounts = [*await self._names_mounted(spec, sandbox_id), *spec.mounts]
+            spec = replace(spec, oom_score_adj=score, mounts=mounts)
             parent = await self._pod_cgroup(spec.pod_uid)
             made = await self._made(spec, words.container_body(spec, sandbox_id, parent))
         with _trouble("RunContainerError"):
             return await self._started(made)
+
+    async def _names_mounted(self, spec: ContainerSpec, sandbox_id: str) -> list[Mount]:
+        """Return the mounts that tell a container its sandbox's names, where it has none there."""
+        _, known = self._known.get(sandbox_id, ("", None))
+        sandbox = known or await self._inspected(sandbox_id)
+        if sandbox is None or sandbox.name != SANDBOX:
+            return []
+        name, is_read_only = words.container_name(sandbox), spec.security.is_root_read_only
+        found = await self._names.mounts(name, read_only=is_read_only)
+        taken = {one.target for one in spec.mounts}
+        return [one for one in found if one.target not in taken]
 
     async def stop(self, container_id: str, grace_s: float) -> None:
         found = await self._inspected(container_id)
@@ -456,17 +475,6 @@ class DockerRuntime:
             await self._blocking.run(("groups", parent), remove)
         except OSError as error:
             log.warning("control groups not removed", parent=parent, why=error)
-
-
-def _engine_files(inspected: words.Json) -> list[Path]:
-    """Return the files that the engine made for a container, which may write to them.
-
-    Who shares a sandbox's network is told the sandbox's: those are none of its own.
-    """
-    told = (inspected.get(key) for key in ("HostsPath", "HostnamePath", "ResolvConfPath"))
-    files = [Path(path) for path in told if path]
-    own = (inspected["Id"], words.name_of(inspected))
-    return [file for file in files if file.parent.name in own]
 
 
 def remove_groups(proc: Path, kinds: Collection[str], parent: str) -> None:

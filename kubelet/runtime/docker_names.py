@@ -1,8 +1,9 @@
 """The files by which a pod's programs know names: /etc/hosts, /etc/hostname, /etc/resolv.conf.
 
 They are ours and not the engine's, since the engine makes them only together with a network
-namespace, which it makes by executing itself anew (docs/decisions). Mounted into a sandbox they
-are what the engine gives to each container that joins it.
+namespace, which it makes by executing itself anew (docs/decisions). They are mounted into a sandbox
+and into each container that joins it: the engine gives a joiner its sandbox's files as well, but
+forgets where they are when it starts anew beside containers that live on.
 """
 
 import shutil
@@ -11,7 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from cubernetes.host.env import Env
-from kubelet.runtime.driver import RuntimeTrouble
+from cubernetes.host.log import Log
+from kubelet.runtime.docker_words import NAME_FILES, Json, name_of
+from kubelet.runtime.driver import Mount, RuntimeTrouble
+
+log = Log(__name__)
 
 FILE_MODE = 0o644
 
@@ -34,13 +39,25 @@ class NameFiles:
         except OSError as error:
             raise RuntimeTrouble("CreatePodSandboxError", f"files of names: {error}") from error
 
+    async def mounts(self, name: str, *, read_only: bool) -> list[Mount]:
+        """Return what tells a container its sandbox's names, by the name of the sandbox.
+
+        Empty: they are the engine's. Raises: RuntimeTrouble.
+        """
+        folder = self.folder(name)
+        try:
+            found = await self._blocking.run(("names", name), partial(names_in, folder))
+        except OSError as error:
+            raise RuntimeTrouble("CreateContainerError", f"files of names: {error}") from error
+        return [Mount(str(folder / one), f"/etc/{one}", read_only) for one in sorted(found)]
+
     async def remove(self, name: str) -> None:
-        """Remove the files of a sandbox that is gone. Raises: RuntimeTrouble."""
+        """Remove the files of a sandbox that is gone; what cannot be removed holds up nothing."""
         work = partial(remove_files, self.folder(name))
         try:
             await self._blocking.run(("names", name), work)
         except OSError as error:
-            raise RuntimeTrouble("RemoveContainerError", f"files of names: {error}") from error
+            log.warning("files of names not removed", container=name, why=error)
 
     async def sweep(self, names: Collection[str]) -> None:
         """Once in this life, remove the files of all but these: somebody else removed those.
@@ -49,15 +66,30 @@ class NameFiles:
         """
         if self._is_swept:
             return
-        for name in sorted(await self._found() - set(names)):
+        try:
+            found = await self._blocking.run(("names", ""), partial(names_in, self._root))
+        except OSError as error:
+            log.warning("files of names not looked for", folder=self._root, why=error)
+            found = set()
+        for name in sorted(found - set(names)):
             await self.remove(name)
         self._is_swept = True
 
-    async def _found(self) -> set[str]:
-        try:
-            return await self._blocking.run(("names", ""), partial(names_in, self._root))
-        except OSError as error:
-            raise RuntimeTrouble("RuntimeError", f"files of names: {error}") from error
+
+def files_of(inspected: Json, folder: Path) -> list[Path]:
+    """Return the files of names that are a container's own, and that it may write to.
+
+    folder: where ours are, if it is a sandbox. Who shares a sandbox's network is told the
+    sandbox's: those are none of its own.
+    """
+    told = (inspected.get(key) for key in ("HostsPath", "HostnamePath", "ResolvConfPath"))
+    engines = [Path(path) for path in told if path]
+    ours = [folder / one for one in NAME_FILES]
+    return list(dict.fromkeys([*(one for one in engines if _is_own(inspected, one)), *ours]))
+
+
+def _is_own(inspected: Json, file: Path) -> bool:
+    return file.parent.name in (inspected["Id"], name_of(inspected))
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -65,7 +97,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         path = folder / name
-        path.write_text(text)
+        # A write that the disk refuses would leave less than was there.
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
         path.chmod(FILE_MODE)
 
 
@@ -75,4 +109,5 @@ def remove_files(folder: Path) -> None:
 
 
 def names_in(root: Path) -> set[str]:
+    """Return the names of what is in a folder; none where there is no folder."""
     return {one.name for one in root.iterdir()} if root.exists() else set()

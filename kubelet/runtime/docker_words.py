@@ -48,6 +48,8 @@ UNWIRED = "none"
 # Pods have no IPv6: what keeps them from the nodes' ports knows none. For `none` alone the engine
 # sets it so.
 WITHOUT_IPV6 = {"net.ipv6.conf.all.disable_ipv6": "1"}
+# The files in /etc that tell names, in the order of their making.
+NAME_FILES = ("hosts", "hostname", "resolv.conf")
 LOCAL_NAMES = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
 fe00::0\tip6-localnet
@@ -113,7 +115,7 @@ def image_reference(image: str) -> tuple[str, str]:
     return found["name"], found["digest"] or found["tag"] or "latest"
 
 
-def container_name(spec: SandboxSpec | ContainerSpec) -> str:
+def container_name(spec: SandboxSpec | ContainerSpec | Container) -> str:
     """Return the name that people see in `docker ps`; the uid keeps cut names apart."""
     name = SANDBOX if isinstance(spec, SandboxSpec) else spec.name
     parts = (name, spec.pod_name, spec.namespace, spec.pod_uid)
@@ -149,11 +151,9 @@ def name_files(spec: SandboxSpec) -> dict[str, str]:
         lines = [f"search {' '.join(spec.dns_searches)}", *lines]
     if spec.dns_options:
         lines.append(f"options {' '.join(spec.dns_options)}")
-    return {
-        "hosts": LOCAL_NAMES + hosts,
-        "hostname": f"{spec.hostname}\n",
-        "resolv.conf": "".join(f"{line}\n" for line in lines),
-    }
+    resolv_conf = "".join(f"{line}\n" for line in lines)
+    texts = (LOCAL_NAMES + hosts, f"{spec.hostname}\n", resolv_conf)
+    return dict(zip(NAME_FILES, texts, strict=True))
 
 
 def sandbox_body(

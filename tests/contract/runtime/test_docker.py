@@ -24,6 +24,7 @@ from kubelet.runtime.driver import (
     Mount,
     RuntimeDown,
     RuntimeTrouble,
+    Security,
     State,
 )
 from tests.contract.network.worlds import RANGES, RealWorld
@@ -212,6 +213,61 @@ async def test_what_tells_a_pod_names_is_gone_with_its_sandbox_whoever_removes_i
     finally:
         await later.close()
     assert list(folder.iterdir()) == []
+
+
+async def test_what_cannot_be_removed_of_it_holds_up_neither_the_node_nor_the_pod(
+    docker: DockerWorld, driver: DockerRuntime
+) -> None:
+    folder = docker.engine.folder / "names"
+    box = await driver.start_sandbox(a_sandbox())
+    held, docker_env = folder / container_name(a_sandbox()), Env()
+    later = docker.driver()
+    # A folder that is a mount point: root is refused nothing else.
+    await docker_env.commands.run(["mount", "-t", "tmpfs", "held", str(held)])
+    try:
+        await driver.remove(box.id)
+        assert await later.containers() == []
+        assert (await later.start_sandbox(replace(a_sandbox(), attempt=1))).pid
+    finally:
+        await docker_env.commands.run(["umount", str(held)])
+        await later.close()
+
+
+async def test_a_container_is_told_its_pods_names_also_by_an_engine_that_started_anew(
+    docker: DockerWorld, driver: DockerRuntime, tmp_path: Path
+) -> None:
+    file = tmp_path / "own"
+    file.write_text("mine\n")
+    sandbox = await driver.start_sandbox(
+        replace(a_sandbox(), hostname="web-zero", dns_servers=["169.254.20.10"])
+    )
+    docker.lose_runtime()
+    await asyncio.to_thread(docker.return_runtime)
+
+    later = docker.driver()
+    try:
+        say = "cat /etc/resolv.conf /etc/hosts /etc/hostname"
+        grow = "head -c 1000000 /dev/zero >> /etc/hosts"
+        own = replace(
+            a_container(docker, "forever"),
+            command=("sh", "-c", say),
+            name="own",
+            mounts=[Mount(str(file), "/etc/resolv.conf")],
+        )
+        spec = replace(own, command=("sh", "-c", f"{say}; {grow}"), name="main", mounts=[])
+        sealed = replace(spec, name="sealed", security=Security(is_root_read_only=True))
+        made = [await later.start_container(one, sandbox.id) for one in (own, sealed, spec)]
+        codes = [(await ended(later, one.id)).exit_code for one in made]
+        said = [await all_logs(later, one.id, LogOptions()) for one in made]
+        assert await later.disk_bytes(sandbox.id) > 1_000_000 > await later.disk_bytes(made[2].id)
+    finally:
+        await later.close()
+    assert [code == 0 for code in codes] == [True, False, True]
+    for one in said:
+        assert b"localhost" in one
+        assert b"web-zero\n" in one
+    assert [b"169.254.20.10" in one for one in said] == [False, True, True]
+    assert b"mine" in said[0]
 
 
 async def test_a_pods_own_namespace_has_its_loopback_up_and_no_ipv6(
