@@ -9,10 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node, NodeAddress, NodeStatus
 from cubernetes.api.errors import AlreadyExists
 from cubernetes.api.meta import ObjectMeta
-from cubernetes.api.storage.storageclass import StorageClass
+from cubernetes.api.storage.storageclass import BindingMode, StorageClass
 from cubernetes.api.storagewords import IS_DEFAULT, LOCAL
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
@@ -39,6 +40,9 @@ log = Log(__name__)
 CLEAN_S = 120.0
 NODE_READY_S = 60.0
 DEFAULT_CLASS = "local"
+# On the namespace of the system: that the default class was made, or was not needed.
+CLASS_MARK = "cubernetes.io/default-storage-class"
+SYSTEM_NAMESPACE = "kube-system"
 
 type Say = Callable[[str], None]
 
@@ -212,21 +216,29 @@ class Programs:
 
 
 async def add_default_class(client: Client) -> bool:
-    """Make the class of claims that name none, where the cluster has no class; tell whether."""
-    if (await client.list(StorageClass)).items:
+    """Make the class of claims that name none, once in a cluster's life; tell whether.
+
+    Where it has a class already, it is an administrator's choice; so it is where one was deleted.
+    """
+    system = await client.get(Namespace, SYSTEM_NAMESPACE)
+    if CLASS_MARK in system.metadata.annotations:
         return False
+    is_needed = not (await client.list(StorageClass)).items
+    if is_needed:
+        await _create_class(client)
+    change = {"metadata": {"annotations": {CLASS_MARK: DEFAULT_CLASS if is_needed else ""}}}
+    await client.patch(Namespace, SYSTEM_NAMESPACE, "", change)
+    return is_needed
+
+
+async def _create_class(client: Client) -> None:
     metadata = ObjectMeta(name=DEFAULT_CLASS, annotations={IS_DEFAULT: "true"})
+    mode: BindingMode = "WaitForFirstConsumer"
+    made = StorageClass(metadata=metadata, provisioner=LOCAL, volume_binding_mode=mode)
     try:
-        await client.create(
-            StorageClass(
-                metadata=metadata,
-                provisioner=LOCAL,
-                volume_binding_mode="WaitForFirstConsumer",
-            )
-        )
+        await client.create(made)
     except AlreadyExists:
-        return False
-    return True
+        return
 
 
 class NotClean(Exception):

@@ -28,7 +28,8 @@ ObjectMeta 1=name 2=generateName 3=namespace 4=selfLink 5=uid 6=resourceVersion 
   17=managedFields:[-]
 OwnerReference 1=kind 3=name 4=uid 5=apiVersion 6=controller:bool? 7=blockOwnerDeletion:bool?
 NamespaceSpec 1=finalizers:[]
-NamespaceStatus 1=phase 2=conditions:[-]
+NamespaceStatus 1=phase 2=conditions:[NamespaceCondition]
+NamespaceCondition 1=type 2=status 4=lastTransitionTime:time 5=reason 6=message
 Node 1=metadata:ObjectMeta 2=spec:NodeSpec 3=status:NodeStatus
 NodeSpec 1=podCIDR 2=externalID 3=providerID 4=unschedulable:bool 5=taints:[Taint]
   6=configSource:- 7=podCIDRs:[]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from cubernetes.api.condition import Condition, condition_of
+from cubernetes.api.condition import Condition, condition_of, with_condition
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.meta import Object, replaced
 from cubernetes.reconcile.plan import Action, RequeueAfter, UpdateStatus
@@ -23,21 +23,25 @@ def told(namespace: Namespace, found: Sequence[Object], now: datetime) -> Iterat
 
     namespace: one that is deleted. found: what is in it.
     """
-    status, old = namespace.status, namespace.status.conditions
-    conditions = tuple(_conditions(found, now))
-    if [_said(one) for one in old] == [_said(one) for one in conditions]:
+    status = namespace.status
+    old = [condition_of(status.conditions, one) for one in (CONTENT, FINALIZERS)]
+    new = tuple(_conditions(found, now))
+    if [_said(one) for one in old] == [_said(one) for one in new]:
         return
-    last = condition_of(old, CONTENT)
-    since = last.last_transition_time if last is not None else namespace.metadata.deletion_timestamp
+    told_at = old[0].last_probe_time if old[0] is not None else None
+    since = told_at or namespace.metadata.deletion_timestamp
     wait_s = TELL_S if since is None else (since + timedelta(seconds=TELL_S) - now).total_seconds()
     if wait_s > 0:
         yield RequeueAfter(wait_s)
-    else:
-        yield UpdateStatus(replaced(namespace, status=replaced(status, conditions=conditions)))
+        return
+    conditions = status.conditions
+    for one in new:
+        conditions = with_condition(conditions, one, now)
+    yield UpdateStatus(replaced(namespace, status=replaced(status, conditions=conditions)))
 
 
-def _said(one: Condition) -> tuple[str, str, str]:
-    return one.type, one.status, one.message
+def _said(one: Condition | None) -> tuple[str, str] | None:
+    return (one.status, one.message) if one is not None else None
 
 
 def _conditions(found: Sequence[Object], now: datetime) -> Iterator[Condition]:
@@ -49,7 +53,7 @@ def _conditions(found: Sequence[Object], now: datetime) -> Iterator[Condition]:
         status="True",
         reason="SomeResourcesRemain",
         message=f"Some resources are remaining: {_listed(kinds, ' has')}",
-        last_transition_time=at,
+        last_probe_time=at,
     )
     finalizers = Counter(name for one in found for name in one.metadata.finalizers)
     kept_by = (
@@ -60,7 +64,7 @@ def _conditions(found: Sequence[Object], now: datetime) -> Iterator[Condition]:
         status="True" if finalizers else "False",
         reason="SomeFinalizersRemain" if finalizers else "ContentHasNoFinalizers",
         message=kept_by if finalizers else "All content-preserving finalizers finished",
-        last_transition_time=at,
+        last_probe_time=at,
     )
 
 

@@ -342,3 +342,10 @@ async def test_init_again_leaves_the_classes_that_people_made(client: Client) ->
     await client.create(sent(a_class("fast")))
     assert not await add_default_class(client)
     assert [one.metadata.name for one in (await client.list(StorageClass)).items] == ["fast"]
+
+
+async def test_init_again_makes_no_class_that_was_deleted(client: Client) -> None:
+    assert await add_default_class(client)
+    await client.delete(StorageClass, DEFAULT_CLASS)
+    assert not await add_default_class(client)
+    assert not (await client.list(StorageClass)).items

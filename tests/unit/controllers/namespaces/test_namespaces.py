@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from controllers.cleanup.namespaces import Namespaces
 from controllers.cleanup.remaining import NAMED_MAX, TELL_S, told
+from cubernetes.api.condition import Condition
 from cubernetes.api.core.namespace import Namespace, NamespaceSpec
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.meta import Object, replaced
@@ -78,9 +79,14 @@ def kept_pod() -> Pod:
 
 def what_is_told(plan: Iterable[Action]) -> dict[str, tuple[str, str]]:
     """Return what the one write of a plan says, by the types of its conditions."""
+    conditions = namespace_in(plan).status.conditions
+    return {one.type: (one.status, one.message) for one in conditions}
+
+
+def namespace_in(plan: Iterable[Action]) -> Namespace:
     (write,) = [one for one in plan if isinstance(one, UpdateStatus)]
     assert isinstance(write.object, Namespace)
-    return {one.type: (one.status, one.message) for one in write.object.status.conditions}
+    return write.object
 
 
 def test_what_keeps_it_is_told_once_it_takes_longer_than_usual() -> None:
@@ -102,10 +108,7 @@ def test_what_keeps_it_is_told_once_it_takes_longer_than_usual() -> None:
 
 
 def told_namespace() -> Namespace:
-    (write,) = told(a_going("old"), [kept_pod()], LATER)
-    assert isinstance(write, UpdateStatus)
-    assert isinstance(write.object, Namespace)
-    return write.object
+    return namespace_in(told(a_going("old"), [kept_pod()], LATER))
 
 
 def test_the_same_is_not_told_again_and_something_else_after_a_while() -> None:
@@ -119,6 +122,19 @@ def test_the_same_is_not_told_again_and_something_else_after_a_while() -> None:
         "False",
         "All content-preserving finalizers finished",
     )
+
+
+def test_what_others_tell_stays_and_since_when_only_where_it_became_so() -> None:
+    others = Condition(type="example.com/Audited", status="True", last_transition_time=NOW)
+    before = told_namespace()
+    status = replaced(before.status, conditions=(others, *before.status.conditions))
+    plain = [a_pod("ends", "old", deleted_at=NOW), a_pod("too", "old", deleted_at=NOW)]
+    late = LATER + timedelta(seconds=TELL_S)
+
+    found = namespace_in(told(replaced(before, status=status), plain, late)).status.conditions
+    assert found[0] == others
+    assert [one.last_transition_time for one in found[1:]] == [LATER, late]
+    assert [*told(replaced(before, status=status), [kept_pod()], late)] == []
 
 
 def test_of_many_finalizers_the_first_are_named() -> None:
