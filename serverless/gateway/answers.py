@@ -20,7 +20,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,4096}\Z")
 # What the server itself says of a connection and a body.
 KEPT_BACK = frozenset(
     {"connection", "content-length", "content-type", "keep-alive", "transfer-encoding", "upgrade"}
-    | {"cube-call", "cube-revision", "server-timing", "date", "trailer", "te"}
+    | {"cube-call", "cube-revision", "server", "server-timing", "date", "trailer", "te"}
 )
 
 

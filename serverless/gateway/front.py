@@ -39,7 +39,6 @@ READ_BYTES = 64 * 1024
 # How often deadlines of connections are looked at, while there are connections.
 LOOK_S = 0.5
 REASONS = {status.value: status.phrase for status in HTTPStatus}
-HEAD_END = b"\r\n\r\n"
 BODYLESS = frozenset((204, 304))
 
 
@@ -88,7 +87,6 @@ class Caller(BaseProtocol):
         self._content: StreamReader = EMPTY_PAYLOAD
         self._broken = ""
         self.task: asyncio.Task[None] | None = None
-        self._is_tail_possible = False
         self._address = ""
         self._ends_at_s = loop.time() + server.limits.head_deadline_s
         self._left_bytes, self._taken_at_s = 0, 0.0
@@ -109,28 +107,33 @@ class Caller(BaseProtocol):
             self.task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_ending:
+        if self._is_ending or self._broken:
             return
+        was_whole = self._content.is_eof()
         try:
             assert self._parser is not None  # noqa: S101  of its making
             messages, _, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
-            self._broken = f"not a request that is understood: {error.message}"
-            if not self._is_answering:
-                self._refuse()
+            self._break(error.message)
             return
         self._came.extend(messages)
-        # Behind a request that ends with what was read there is nothing that the parser could keep.
-        is_whole = data.find(HEAD_END) == len(data) - len(HEAD_END)
-        self._is_tail_possible = self._is_answering or not is_whole
         if self._is_answering:
-            if data and self._content.is_eof() and not self._buffer_paused:
+            if data and was_whole and not self._buffer_paused:
                 # It is of the next request, whose turn has not come.
                 self._pause_reading_for_buffer()
         elif messages:
             self._begin()
         else:
             self._await_head()
+
+    def _break(self, why: str) -> None:
+        """What came cannot be read: nothing behind it can, and a body that is of it ends here."""
+        self._broken = f"not a request that is understood: {why}"
+        if not self._is_answering:
+            self._refuse()
+        for content in (self._content, *(content for _, content in self._came)):
+            if not content.is_eof():
+                content.set_exception(RequestPayloadError(why))
 
     def _await_head(self) -> None:
         """A head has begun: it has its deadline, however it goes on."""
@@ -172,19 +175,28 @@ class Caller(BaseProtocol):
         self._is_answering, self._has_begun = True, False
         self._ends_at_s = math.inf
         task = asyncio.Task(self._answer_all(), loop=self._loop, eager_start=True)
-        if not task.done():
+        if task.done():
+            self._ended(task)
+        else:
             self.task = task
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self.task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
+        # The next request may have come before this is called.
+        if self.task is task:
+            self.task = None
+        if task.cancelled():
+            self.let_go()
+        elif (error := task.exception()) is not None:
             log.bug("a connection failed", error)
             self.let_go()
 
     async def _answer_all(self) -> None:
         while self._came and not self._is_ending:
             message, self._content = self._came.popleft()
+            if self._buffer_paused and not self._came:
+                # Nothing is kept back any more: a body goes on, and a client may leave.
+                self._resume_reading_for_buffer()
             await self._answer(message, self._content)
             if self.writing_paused:
                 await self._drain_helper()
@@ -192,8 +204,7 @@ class Caller(BaseProtocol):
                 # What the parser has kept back.
                 assert self._parser is not None  # noqa: S101  of its making
                 self._parser.message_consumed()
-                if self._is_tail_possible:
-                    self.data_received(b"")
+                self.data_received(b"")
         self._is_answering, self._content = False, EMPTY_PAYLOAD
         if self._broken:
             self._refuse()
@@ -208,7 +219,8 @@ class Caller(BaseProtocol):
         unread: Unread | None = None
         if payload is not EMPTY_PAYLOAD:
             length = message.headers.get("Content-Length")
-            told = int(length) if length else None
+            # Zeros may stand before it, more than int takes.
+            told = int(length.lstrip("0") or "0") if length else None
             body = ClientBody(
                 _Incoming(message.headers, payload, told, self),
                 limits.body_bytes_max,
@@ -330,9 +342,20 @@ def _request(message: RawRequestMessage, address: str, fields_max: int) -> Reque
     path, query = target_of(message.path, fields_max)
     headers: dict[str, str] = {}
     for name, value in message.headers.items():
+        if not value.isascii() and not _is_utf8(value):
+            raise Malformed(f"the header {name} is not UTF-8")
         key = name.lower()
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return Request(message.method, path, query, headers, address=address, target=message.path)
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether the parser could decode a value: it puts surrogates where it could not."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _head(response: Response, body_bytes: int, connection: str) -> bytes:
@@ -343,7 +366,7 @@ def _head(response: Response, body_bytes: int, connection: str) -> bytes:
     if response.content_type:
         lines.append(f"Content-Type: {response.content_type}")
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    if status != HTTPStatus.NO_CONTENT:
+    if status not in BODYLESS:
         lines.append(f"Content-Length: {body_bytes}")
     if connection:
         lines.append(connection)

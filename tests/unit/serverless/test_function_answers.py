@@ -89,7 +89,7 @@ def test_each_way_to_fail_has_its_status(outcome: str, status: int) -> None:
 
 
 def test_a_function_may_set_headers_but_not_those_of_the_connection() -> None:
-    told = {"X-Mine": "yes", "Connection": "close", "Content-Length": "7"}
+    told = {"X-Mine": "yes", "Connection": "close", "Content-Length": "7", "Server": "x"}
     result = ResultHead(outcome="ok", status=201, content_type="text/css", headers=told)
 
     response = answer_of("default/f", result, b"body")
