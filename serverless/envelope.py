@@ -126,10 +126,10 @@ def result_of(answer: RawAnswer) -> ResultHead:
     """Return the head of a result, with what the door has told of it. Raises: Misread."""
     try:
         result = _decode_result(answer.head)
-    except msgspec.DecodeError as error:
-        raise Misread(str(error)) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Misread(f"its answer cannot be read: {error}") from error
     if result.outcome not in OUTCOMES:
-        raise Misread(f"an end that is none: {result.outcome[:80]!r}")
+        raise Misread(f"its answer has an end that is none: {result.outcome[:80]!r}")
     log = answer.log.decode(errors="replace")
     return msgspec.structs.replace(result, log=log, milliseconds=round(answer.milliseconds, 2))
 

@@ -22,7 +22,7 @@ from serverless.envelope import (
     packed,
     result_of,
 )
-from serverless.lines import CONNECT_S, Broken, Lines, NotOpened, Refused
+from serverless.lines import CONNECT_S, Broken, Lines, NoLines, NotOpened, Refused
 
 LOAD_S = 70.0  # the instance gives up after 60
 GRACE_S = 3.0  # an instance ends a call by itself; this is for one that does not
@@ -36,6 +36,10 @@ class NotTaken(Exception):
 
 class Unloaded(NotTaken):
     """The instance has not the revision that it was to run: it must load it again."""
+
+
+class Outdated(NotTaken):
+    """The instance is of another version than the gateway, and can run no call of it."""
 
 
 class Lost(Exception):
@@ -79,7 +83,7 @@ class Instances(Protocol):
     async def call(
         self, address: str, key: str, revision: str, head: CallHead, body: bytes
     ) -> tuple[ResultHead, bytes]:
-        """Run a call. Raises: NotTaken, Unloaded, Lost."""
+        """Run a call. Raises: NotTaken, Unloaded, Outdated, Lost."""
         ...
 
     def forget(self, address: str) -> None:
@@ -120,10 +124,10 @@ class HttpInstances:
         except Refused as error:
             # Nobody has loaded anything there, or somebody else has.
             raise Unloaded(str(error)) from error
-        except Broken as error:
+        except NoLines as error:
+            raise Outdated(f"its image is older than the gateway: {error}") from error
+        except (Broken, Misread) as error:
             raise Lost(str(error)) from error
-        except Misread as error:
-            raise Lost(f"its answer cannot be read: {error}") from error
         match answer.verdict:
             case verdict if verdict == UNLOADED:
                 raise Unloaded(f"{address} has not loaded {revision}")

@@ -23,6 +23,10 @@ class Refused(Exception):
     """The instance has another key, or none yet."""
 
 
+class NoLines(Exception):
+    """The instance knows of no lines: its runner is an older one."""
+
+
 class Broken(Exception):
     """The line has ended, and nobody knows what became of its call; says why."""
 
@@ -54,9 +58,9 @@ class Line(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, frame: bytes, deadline_s: float) -> RawAnswer:
-        """Send a call; return its answer. Raises: Refused, Broken."""
+        """Send a call; return its answer. Raises: NotOpened, Refused, NoLines, Broken."""
         if self._transport is None:
-            raise Broken("the connection broke before the call was sent")
+            raise NotOpened("the connection broke before the call was sent")
         answered: asyncio.Future[RawAnswer] = self._loop.create_future()
         self._answered = answered
         timer = self._loop.call_later(deadline_s, self._late, deadline_s)
@@ -115,10 +119,12 @@ class Line(asyncio.Protocol):
             self._content = head
             return b""
         self._content = b""
-        if head.split(b" ", 2)[1:2] == [b"200"]:
+        status = head.split(b" ", 2)[1:2]
+        if status == [b"200"]:
             self._is_open = True
             return rest
-        self._fail(Refused(head.partition(b"\r\n")[0].decode("latin-1")))
+        kind = NoLines if status == [b"404"] else Refused
+        self._fail(kind(head.partition(b"\r\n")[0].decode("latin-1")))
         self.close()
         return b""
 
@@ -149,7 +155,7 @@ class Lines:
         self._free: dict[str, list[Line]] = {}
 
     async def ask(self, address: str, key: str, frame: bytes, deadline_s: float) -> RawAnswer:
-        """Run a call over a line of its own. Raises: NotOpened, Refused, Broken."""
+        """Run a call over a line of its own. Raises: NotOpened, Refused, NoLines, Broken."""
         free = self._free.setdefault(address, [])
         line: Line | None = None
         while free and line is None:

@@ -183,6 +183,9 @@ class Platform:
     def lost(self, instance: str, revision: str) -> None:
         self.brain.lost(instance, revision)
 
+    def spoiled(self, instance: str, why: str) -> None:
+        self.brain.spoiled(instance, why)
+
     def why_waiting(self, key: FunctionKey) -> str:
         return self.brain.why_waiting(key)
 

@@ -15,7 +15,7 @@ from serverless.board.key import FunctionKey
 from serverless.calls import Calls, NoFunction, NoInstance, Unloadable
 from serverless.chain import INVOKE, ONWARD, call_at, origin_at, why_not_onward
 from serverless.envelope import CallHead, Params, ResultHead
-from serverless.instances import Instances, Lost, Unloaded
+from serverless.instances import Instances, Lost, NotTaken, Outdated, Unloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,10 @@ class Functions(Protocol):
         """An instance has not the revision that it was to run."""
         ...
 
+    def spoiled(self, instance: str, why: str) -> None:
+        """An instance will never run a call."""
+        ...
+
     def why_waiting(self, key: FunctionKey) -> str:
         """Return what the function's instances wait for."""
         ...
@@ -135,8 +139,8 @@ class Runner:
                 result, body = await self._instances.call(
                     seat.address, secret, seat.revision, head, asked.body
                 )
-            except Unloaded:
-                self._functions.lost(seat.instance, seat.revision)
+            except NotTaken as error:
+                self._not_taken(seat, error)
                 raise
             return seat.revision, result, body
 
@@ -167,6 +171,13 @@ class Runner:
         )
         self._logs.add(key, entry)
         return Ran(result, body, waited_s, onward, revision)
+
+    def _not_taken(self, seat: Seat, error: NotTaken) -> None:
+        """Tell what an instance that has not begun with a call can no longer do."""
+        if isinstance(error, Unloaded):
+            self._functions.lost(seat.instance, seat.revision)
+        elif isinstance(error, Outdated):
+            self._functions.spoiled(seat.instance, str(error))
 
     def _count_end(self, outcome: str) -> None:
         counter = self._counters.get(outcome)

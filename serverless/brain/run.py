@@ -137,6 +137,14 @@ class Brain:
             self.memory.lost(pod.metadata.uid, revision)
             self._changed.set()
 
+    def spoiled(self, instance: str, why: str) -> None:
+        """An instance will never run a call: another takes its place."""
+        pod = self.hands.pods.cache.get(instance, INSTANCES_NAMESPACE)
+        if pod is not None:
+            log.warning("an instance is of no use", pod=pod.ref, why=why)
+            self.memory.of(pod.metadata.uid).is_broken = True
+            self._changed.set()
+
     def why_waiting(self, key: FunctionKey) -> str:
         """Return what the instances of a function wait for."""
         own = [

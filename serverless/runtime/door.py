@@ -28,6 +28,7 @@ LOG_BYTES_MAX = 64 * 1024
 LOAD_S_MAX = 60.0
 FORK_S_MAX = 10.0
 IDLE_S_MAX = 3600.0
+LINGER_S = 5.0
 JSON, TEXT = "application/json", "text/plain"
 
 
@@ -297,13 +298,26 @@ def _serve(door: Door, connection: socket.socket, places: threading.Semaphore) -
                     return
                 answer = door.answer(asked)
                 connection.sendall(answer)
-                if asked.path == "/line" and answer.startswith(wire.GOOD):
-                    _serve_line(door, connection, stream)
+                if asked.path == "/line":
+                    # Where it is none, what follows is still a call, and no request.
+                    if answer.startswith(wire.GOOD):
+                        _serve_line(door, connection, stream)
+                    else:
+                        _drop(connection)
                     return
     except OSError:
         return  # the client has gone
     finally:
         places.release()
+
+
+def _drop(connection: socket.socket) -> None:
+    """Read what still comes and forget it, so that the answer is heard. Raises: OSError."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(LINGER_S)
+    deadline_s = time.monotonic() + LINGER_S
+    while time.monotonic() < deadline_s and connection.recv(wire.READ_BYTES):
+        pass
 
 
 def _serve_line(door: Door, connection: socket.socket, stream: BinaryIO) -> None:

@@ -131,8 +131,8 @@ def read_raw(
     Raises: Ended, TooLarge, Late.
     """
     content = _some(connection, deadline_s)
-    while len(content) < LENGTHS.size:
-        content += _some(connection, deadline_s)
+    if len(content) < LENGTHS.size:
+        content += _exactly(connection, LENGTHS.size - len(content), deadline_s)
     head_bytes, body_bytes = LENGTHS.unpack_from(content)
     if head_bytes > HEAD_BYTES_MAX or body_bytes > body_bytes_max:
         raise TooLarge(f"has {head_bytes} + {body_bytes} bytes, at most {body_bytes_max}")

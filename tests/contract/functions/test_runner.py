@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from serverless.envelope import CallHead, ResultHead
-from serverless.instances import Code, HttpInstances, LoadFailed, Lost, NotTaken, Spoiled
+from serverless.envelope import CallHead, RawAnswer, ResultHead, packed
+from serverless.instances import (
+    Code,
+    HttpInstances,
+    LoadFailed,
+    Lost,
+    NotTaken,
+    Outdated,
+    Spoiled,
+)
+from serverless.lines import Lines, NoLines
+from serverless.runtime import wire
 from tests.contract.functions.runners import HELLO, Runner
-from tests.contract.functions.world import until
+from tests.contract.functions.world import functions_world, until
 
 KEY = "key"
 PLACES = 4
@@ -359,6 +369,71 @@ async def test_only_the_key_that_loaded_first_may_load_and_call(instance: Instan
         await instance.call("r1", key="other")
     with pytest.raises(Spoiled, match="loaded for f"):
         await instance.load("r2", HELLO, function="g")
+
+
+async def test_what_follows_a_line_that_was_refused_is_no_request(instance: Instance) -> None:
+    """A caller's body goes there: it must not be read as a request to the door."""
+    host, _, port = instance.runner.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    code = packed(Code(function="g", revision="r9", entry="action.action", files={}, env={}))
+    load = f"POST /load HTTP/1.1\r\nCube-Key: theirs\r\nContent-Length: {len(code)}\r\n\r\n"
+
+    writer.write(b"POST /line HTTP/1.1\r\nCube-Key: key\r\nContent-Length: 0\r\n\r\n")
+    writer.write(load.encode() + code)
+    async with asyncio.timeout(60):
+        answered = await reader.read()
+    writer.close()
+
+    assert answered.startswith(b"HTTP/1.1 403 ")
+    assert answered.count(b"HTTP/1.1") == 1
+    # Nobody has taken the instance.
+    await instance.load("r1", HELLO)
+    assert (await instance.call("r1"))[1] == b"hello world"
+
+
+async def test_an_instance_without_lines_is_outdated() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(wire.answer_bytes(404, b"nothing is here", "text/plain"))
+        await reader.read()
+        writer.close()
+
+    speaking = HttpInstances()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as old:
+        address = f"127.0.0.1:{old.sockets[0].getsockname()[1]}"
+        head = CallHead(call="c-1", method="GET", path="/", timeout_s=60.0, places=1)
+        with pytest.raises(Outdated, match="older than the gateway"):
+            await speaking.call(address, KEY, "r1", head, b"")
+
+
+async def test_an_instance_of_an_older_image_is_taken_away_and_another_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with functions_world(tmp_path) as world:
+        await world.deploy("hello", HELLO)
+        await world.loaded("hello")
+        await world.route("hello", "/hello", "hello")
+        assert (await world.call("/hello?name=x"))[:2] == (200, "hello x")
+        (old,) = await world.pods("hello")
+        older = world.node.runners[old].address
+        ask = Lines.ask
+
+        async def asked(
+            self: Lines, address: str, key: str, frame: bytes, deadline_s: float
+        ) -> RawAnswer:
+            if address == older:
+                raise NoLines("HTTP/1.1 404 Error")
+            return await ask(self, address, key, frame, deadline_s)
+
+        monkeypatch.setattr(Lines, "ask", asked)
+        status, text, _ = await world.call("/hello?name=x")
+
+        assert (status, text) == (200, "hello x")
+
+        async def is_gone() -> bool:
+            return old not in await world.pods("hello")
+
+        await until(is_gone)
 
 
 async def test_loading_what_is_loaded_takes_no_time(instance: Instance) -> None:

@@ -76,6 +76,9 @@ class Known:
     def lost(self, instance: str, revision: str) -> None:
         raise AssertionError("nothing is asked of instances")
 
+    def spoiled(self, instance: str, why: str) -> None:
+        raise AssertionError("nothing is asked of instances")
+
     def why_waiting(self, key: FunctionKey) -> str:
         return str(key)
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import itertools
+import socket
+import time
 from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serverless.envelope import FULL, RAN, RawAnswer
-from serverless.lines import Broken, Line, Refused
+from serverless.envelope import FULL, RAN, Misread, RawAnswer, result_of
+from serverless.lines import Broken, Line, NoLines, NotOpened, Refused
 from serverless.runtime import wire
 
 OPENED = wire.answer_bytes(200, b"", "text/plain")
@@ -70,6 +72,7 @@ def test_answers_are_the_same_however_they_are_cut(
     ("came", "error", "why"),
     [
         (wire.answer_bytes(403, b"another key", "text/plain"), Refused, "403"),
+        (wire.answer_bytes(404, b"nothing is here", "text/plain"), NoLines, "404"),
         (b"x" * 20_000, Broken, "a head without an end"),
         (OPENED + b"\0" + b"\xff" * 20, Broken, "bytes"),
         (OPENED + wire.answer_frame(RAN, b"", b"", b"", 0.0) + b"more", Broken, "more than"),
@@ -106,7 +109,8 @@ async def test_a_line_that_ends_loses_its_call_and_takes_no_other() -> None:
 
     with pytest.raises(Broken, match="it was closed"):
         await asking
-    with pytest.raises(Broken, match="before the call was sent"):
+    # That one was surely not sent: another instance may run it.
+    with pytest.raises(NotOpened, match="before the call was sent"):
         await line.ask(b"call", SPAN_S)
 
 
@@ -120,3 +124,42 @@ async def test_who_gives_a_call_up_ends_its_line() -> None:
 
     assert far.is_ended
     assert far.written[1:] == [b"call"]
+
+
+@pytest.mark.parametrize(
+    "head", [b"{", b"[]", b'{"outcome": "none"}', b'{"outcome": "ok", "x": ' + b"[" * 100_000]
+)
+def test_a_result_that_is_none_is_misread(head: bytes) -> None:
+    with pytest.raises(Misread):
+        result_of(RawAnswer(RAN, head, b"", b"", 0.0))
+
+
+def test_a_worker_that_says_too_little_keeps_its_door_no_longer_than_the_deadline() -> None:
+    door, worker = socket.socketpair()
+    with door, worker:
+        # Where the deadline is not kept, this ends the test.
+        door.settimeout(SPAN_S / 10)
+        worker.sendall(b"\0" * (wire.LENGTHS.size - 1))
+
+        with pytest.raises(wire.Late):
+            wire.read_raw(door, 100, time.monotonic() + 1.0)
+
+
+def test_a_worker_may_say_its_lengths_in_pieces() -> None:
+    door, worker = socket.socketpair()
+    with door, worker:
+        said = wire.packed({"a": 1}, b"body")
+        # Each piece is read before the next is there.
+        pieces = iter([said[:3], said[3:8], said[8:]])
+
+        class Dripping:
+            def recv(self, count: int) -> bytes:
+                worker.sendall(next(pieces, b""))
+                return door.recv(count)
+
+            def settimeout(self, seconds: float) -> None:
+                door.settimeout(seconds)
+
+        dripping = cast(socket.socket, Dripping())
+
+        assert wire.read_raw(dripping, 100, time.monotonic() + SPAN_S) == (b'{"a":1}', b"body")
