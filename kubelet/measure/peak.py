@@ -5,9 +5,8 @@ A container's own group is gone when it ends; that of its pod is there as long a
 
 from pathlib import Path
 
-from kubelet.runtime.cgroup import group_folders, hierarchies, pod_cgroup
+from kubelet.runtime.cgroup import DRIVERS, group_folders, hierarchies, pod_cgroup
 
-DRIVERS = ("cgroupfs", "systemd")
 # Version 2 (of kernels from 5.19 on) and version 1.
 FILES = ("memory.peak", "memory.max_usage_in_bytes")
 

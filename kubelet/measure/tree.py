@@ -26,9 +26,8 @@ from kubelet.measure.usage import (
     machine_usage,
     usage_of,
 )
-from kubelet.runtime.cgroup import group_folders, pod_cgroup
+from kubelet.runtime.cgroup import DRIVERS, group_folders, pod_cgroup
 
-DRIVERS = ("cgroupfs", "systemd")
 # Of one pass: groups beyond are not read, and the pass says so.
 GROUPS_MAX = 4096
 

@@ -14,14 +14,20 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.eviction.reserved import Reserves, ReservesInvalid, pods_limits, reserves_of
 from kubelet.node.capacity import memory_limit_bytes, text_of
-from kubelet.runtime.cgroup import group_folders, hierarchies, pods_group
+from kubelet.runtime.cgroup import (
+    CPU_SHARES_MAX,
+    CPU_SHARES_MIN,
+    DRIVERS,
+    cpu_shares_of,
+    group_folders,
+    hierarchies,
+    pods_group,
+)
 
 log = Log(__name__)
 
 FILE, GROUP = ("machine", "reserves"), ("machine", "pods' group")
 MEMORY = (("memory.max", "max"), ("memory.limit_in_bytes", "-1"))
-DRIVERS = ("cgroupfs", "systemd")
-SHARES_MIN, SHARES_MAX = 2, 262_144
 # A group's own, where nobody says anything; of version 1 and of version 2.
 SHARES, WEIGHT = 1024, 100
 INVALID, NOT_LIMITED = "InvalidNodeReserves", "FailedNodeAllocatableEnforcement"
@@ -122,7 +128,8 @@ def limit_pods(root: str, limits: Limits, proc: Path = Path("/proc")) -> None:
     mounts = hierarchies((proc / "mounts").read_text())
     for driver in DRIVERS:
         for folder in group_folders(mounts, pods_group(driver, root)):
-            _share(Path(folder), SHARES if limits is None else _shares_of(limits["cpu"]))
+            # Weighed against everything else by the cores that pods may request.
+            _share(Path(folder), SHARES if limits is None else cpu_shares_of(limits["cpu"]))
             _limit_memory(Path(folder), limits)
 
 
@@ -149,13 +156,8 @@ def _unreclaimable_bytes(folder: Path) -> int:
     return int(used or 0) - sum(counts.get(name, 0) for name in ("active_file", "inactive_file"))
 
 
-def _shares_of(cpu_milli: int) -> int:
-    """Weigh the pods against everything else: as many shares as the cores that they may request."""
-    return min(max(cpu_milli * 1024 // 1000, SHARES_MIN), SHARES_MAX)
-
-
 def _share(folder: Path, shares: int) -> None:
-    weight = 1 + (shares - SHARES_MIN) * 9999 // (SHARES_MAX - SHARES_MIN)
+    weight = 1 + (shares - CPU_SHARES_MIN) * 9999 // (CPU_SHARES_MAX - CPU_SHARES_MIN)
     if shares == SHARES:
         weight = WEIGHT
     for name, wanted in (("cpu.shares", shares), ("cpu.weight", weight)):

@@ -12,6 +12,16 @@ CGROUP_ROOT = "cubernetes"
 V1 = frozenset({"cgroup"})
 V1_AND_V2 = frozenset({"cgroup", "cgroup2"})
 
+# What a runtime may make groups by.
+DRIVERS = ("cgroupfs", "systemd")
+# The kernel's bounds of cpu.shares; the least is also of what asks for nothing.
+CPU_SHARES_MIN, CPU_SHARES_MAX = 2, 262_144
+
+
+def cpu_shares_of(cpu_milli: int) -> int:
+    """Return the weight of so many thousandths of a core: 1024 shares a core."""
+    return min(max(CPU_SHARES_MIN, cpu_milli * 1024 // 1000), CPU_SHARES_MAX)
+
 
 def pod_cgroup(driver: str, root: str, pod_uid: str) -> str:
     """Return the cgroup parent of a pod's containers, as the runtime's cgroup driver wants it.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
+from kubelet.runtime.cgroup import CPU_SHARES_MIN, cpu_shares_of
 from kubelet.runtime.driver import (
     PRIVATE,
     SANDBOX,
@@ -61,7 +62,6 @@ SHARED = "container:"  # what a namespace is called that another container has, 
 NAME_PART_MAX = 63
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_US_MIN = 1_000  # the kernel refuses less
-CPU_SHARES_MIN, CPU_SHARES_MAX = 2, 262_144
 SIGNAL_MAX = 64
 # A fork bomb ends at its own container's wall, not at the node's: far above what servers need.
 PIDS_MAX = 4096
@@ -323,9 +323,8 @@ def _devices(files: Sequence[DeviceFile]) -> dict[str, object]:
 
 
 def _limits(spec: ContainerSpec) -> dict[str, object]:
-    shares = spec.cpu_request_milli * 1024 // 1000
     limits: dict[str, object] = {
-        "CpuShares": min(max(CPU_SHARES_MIN, shares), CPU_SHARES_MAX),
+        "CpuShares": cpu_shares_of(spec.cpu_request_milli),
         "OomScoreAdj": spec.oom_score_adj,
     }
     if spec.cpu_limit_milli:
