@@ -23,21 +23,22 @@ def told(namespace: Namespace, found: Sequence[Object], now: datetime) -> Iterat
 
     namespace: one that is deleted. found: what is in it.
     """
-    status = namespace.status
-    old = [condition_of(status.conditions, one) for one in (CONTENT, FINALIZERS)]
-    new = tuple(_conditions(found, now))
-    if [_said(one) for one in old] == [_said(one) for one in new]:
-        return
-    told_at = old[0].last_probe_time if old[0] is not None else None
+    conditions = namespace.status.conditions
+    last = condition_of(conditions, CONTENT)
+    told_at = last.last_probe_time if last is not None else None
     since = told_at or namespace.metadata.deletion_timestamp
     wait_s = TELL_S if since is None else (since + timedelta(seconds=TELL_S) - now).total_seconds()
     if wait_s > 0:
+        # Nothing is counted meanwhile: each object that goes is a look at the namespace.
         yield RequeueAfter(wait_s)
         return
-    conditions = status.conditions
+    new = tuple(_conditions(found, now))
+    if [_said(condition_of(conditions, one.type)) for one in new] == [_said(one) for one in new]:
+        return
     for one in new:
         conditions = with_condition(conditions, one, now)
-    yield UpdateStatus(replaced(namespace, status=replaced(status, conditions=conditions)))
+    status = replaced(namespace.status, conditions=conditions)
+    yield UpdateStatus(replaced(namespace, status=status))
 
 
 def _said(one: Condition | None) -> tuple[str, str] | None:
