@@ -1,4 +1,4 @@
-"""PID 1 of a node host: waits for its address, keeps Docker running, boots what is installed.
+"""PID 1 of a node host: waits for its cable, keeps Docker running, boots what is installed.
 
 It buries every orphan, as PID 1 must. TERM is the power button: orderly, services first. A
 program at /etc/cubernetes/boot is started at boot, once Docker answers, and again when it fails.
@@ -24,6 +24,8 @@ BOOT = Path("/etc/cubernetes/boot")
 DOCKER_SOCKET = "/run/docker.sock"
 DOCKER_PID = Path("/run/docker.pid")
 CGROUP = Path("/sys/fs/cgroup")
+# An address of documentation (RFC 5737): reached by the default route, the last part of a cable.
+ELSEWHERE = "192.0.2.1"
 TICK_S = 0.02
 SETTLE_DEADLINE_S = 20
 STOP_GRACE_S = 10.0
@@ -185,19 +187,26 @@ def say(sentence: str) -> None:
     sys.stdout.flush()
 
 
-def wait_for_address(address: str) -> None:
-    """Wait until the cable is laid and this machine has its address."""
-    while not _is_mine(address):
+def wait_for_cable(address: str) -> None:
+    """Wait until the cable is laid: this machine has its address, and a way out by it."""
+    while not has_cable(address):
         signal.sigtimedwait(AWAITED, TICK_S)
 
 
-def _is_mine(address: str) -> bool:
-    with socket.socket(socket.AF_INET) as trial:
+def has_cable(address: str) -> bool:
+    """Tell whether packets to elsewhere leave from address.
+
+    Not whether a socket may be bound to it: in a network namespace without any address yet, the
+    kernel has no local table, and lets a socket be bound to whatever is asked for.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
         try:
-            trial.bind((address, 0))
+            # Nothing is sent: the kernel only looks for the way.
+            trial.connect((ELSEWHERE, 9))
         except OSError:
             return False
-        return True
+        found: str = trial.getsockname()[0]
+        return found == address
 
 
 def settle_cgroup() -> None:
@@ -243,7 +252,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
     spec = msgspec.json.decode(IN_NODE.read_bytes(), type=NodeSpec)
     settle_cgroup()
-    wait_for_address(spec.address)
+    wait_for_cable(spec.address)
     configure_docker(spec.gateway)
     if spec.init == "systemd":
         become_systemd()

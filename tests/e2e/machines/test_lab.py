@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,6 +23,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 BUSYBOX = "cubernetes/busybox:1"
 DEADLINE_S = 60.0
+ADDRESS = "192.168.1.2"
 BOOT = """\
 #!/bin/sh
 docker version > /dev/null || exit 9
@@ -53,6 +55,21 @@ async def pings(lab: Lab, source: str, target: str) -> bool:
     address = lab.node(target).address
     argv = ["busybox", "ping", "-c", "2", "-i", "0.2", "-W", "1", address]
     return (await lab.node(source).run(argv, check=False)).code == 0
+
+
+async def test_a_machine_has_no_cable_before_its_address_and_its_way_out() -> None:
+    """Without a local table, the kernel lets a socket be bound to any address."""
+    asked = f"python -c 'from lab.host.init import has_cable; print(has_cable(\"{ADDRESS}\"))'"
+    lines = (
+        "link add eth0 type veth peer name eth1",
+        "link set eth0 up",
+        f"address add {ADDRESS}/24 dev eth0",
+        "route add default via 192.168.1.1",
+    )
+    script = [asked, *(line for one in lines for line in (f"ip {one}", asked))]
+    argv = ["unshare", "--net", "sh", "-ec", "\n".join(script).replace("python", sys.executable)]
+    said = await SystemCommands().run(argv)
+    assert said.stdout.decode().split() == ["False", "False", "False", "False", "True"]
 
 
 async def test_docker_runs_our_images_in_every_node(spare: Lab) -> None:
