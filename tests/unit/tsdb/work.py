@@ -7,6 +7,7 @@ that a law may bound how they grow with an input.
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -119,6 +120,20 @@ def must_grow_no_faster(acts: Callable[[int], Callable[[], object]], size: int) 
     """
     works = [work_of(acts(size * factor)) for factor in (1, 2, 4)]
     assert works[-1] <= RATIO_MAX**2 * works[0], f"work grows as {works}"
+
+
+def must_grow_no_faster_at_last(acts: Callable[[int], Callable[[], object]], size: int) -> None:
+    """Fail where four times the input costs more than four times the work, and goes on doing so.
+
+    For inputs made at random: a length among their first bytes may have the rest of a small input
+    skipped, unread. Behind what is skipped, twice as much more costs twice as much more.
+    """
+    try:
+        must_grow_no_faster(acts, size)
+    except AssertionError:
+        works = [work_of(acts(size * factor)) for factor in (4, 8, 16)]
+        steps = [later - earlier for earlier, later in pairwise(works)]
+        assert steps[-1] <= RATIO_MAX * steps[0], f"work goes on to grow as {works}"
 
 
 def longest_turn(steps: Generator[object, None, object], *parts: str) -> int:
