@@ -227,7 +227,7 @@ def change_for(manifest: Manifest, live: Tree) -> Tree:
     _check_incarnation(manifest, live)
     wanted = threeway.annotated(manifest.tree)
     merged = threeway.merged(threeway.last_applied(live), live, wanted)
-    kind = model_of(manifest)
+    kind = model_of(manifest.kind)
     if kind is not None:
         old = codec.served(kind, live)
         new = codec.served(kind, merged)

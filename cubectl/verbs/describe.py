@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 
+from cubectl.objects.judging import model_of
 from cubectl.objects.targets import targets_in
 from cubectl.output import printers
 from cubectl.output.describe import Section, description
@@ -23,7 +24,6 @@ from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, EndpointSlice
 from cubernetes.api.errors import ApiError
 from cubernetes.api.meta import Object
 from cubernetes.api.notation.jsontext import Tree
-from cubernetes.api.registry import KINDS
 from cubernetes.api.resource import Resource
 from cubernetes.api.selectors import selector_text
 from cubernetes.client.wire.queries import Query, selection_query
@@ -57,7 +57,7 @@ def run(options: Namespace, session: Session) -> None:
 
 def _model_of(kind: Resource) -> type[Object]:
     """Return what this program knows of a kind's fields: of a custom one that it has any."""
-    return KINDS.of(kind.api_version, kind.kind) or undefined_kind(kind)
+    return model_of(kind) or undefined_kind(kind)
 
 
 def _described(session: Session, kind: type[Object], tree: Tree) -> str:

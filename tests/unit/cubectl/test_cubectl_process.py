@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 # What a process of `get` imports beside what Python itself has at its start.
 MODULES_MAX = 85
+# What a process of `apply` or `create` imports before it has read a document.
+APPLY_MODULES_MAX = 180
 # What `exec` and `port-forward` import, asyncio and all that it needs among them.
 REACHING_MODULES_MAX = 180
 NOT_TO_REACH_IN = ("aiohttp", "email", "http.client", "msgspec", "pathlib", "urllib.parse", "yaml")
@@ -78,6 +80,28 @@ def test_few_modules_are_imported_to_start() -> None:
     )
 
     assert int(done.stdout) <= MODULES_MAX
+
+
+@pytest.mark.imports
+def test_a_kind_is_imported_only_when_a_document_is_of_it() -> None:
+    """There are over forty, and a file has a few: importing them all took as long as the rest."""
+    code = (
+        "import sys; old = len(sys.modules); "
+        "import cubectl.cli, cubectl.verbs.apply, cubectl.verbs.create; "
+        "print(len(sys.modules) - old); "
+        "from cubectl.objects.judging import model_of; "
+        "from cubernetes.api.resource import Resource; "
+        "assert model_of(Resource('', 'v1', 'ConfigMap', 'configmaps')).__name__ == 'ConfigMap'; "
+        "from cubernetes.api.meta import Object; "
+        "print(*sorted(one.__name__ for one in Object.__subclasses__() if 'resource' in vars(one)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    count, known = done.stdout.splitlines()
+    assert int(count) <= APPLY_MODULES_MAX
+    assert known == "ConfigMap"
 
 
 @pytest.mark.parametrize(
