@@ -15,7 +15,7 @@ from collections import Counter
 
 # A request that is refused or cut off fails at once; one that a busy machine is slow with does not.
 PATIENCE_S = 30.0
-REQUEST = b"GET / HTTP/1.1\r\nHost: load\r\n%s\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: load.example\r\n%s\r\n"
 CLOSE = b"Connection: close\r\n"
 
 
