@@ -215,6 +215,8 @@ class Api:
         """Yield what a subresource tells as it comes: a container's log, a job's output."""
         target = target_of(path_of(kind, namespace, name, part), query)
         with self._transport.stream(target, silence_s=None) as stream:
+            for warning in stream.warnings:
+                self._warn(warning)
             if stream.status != 200:
                 raise _refusal(stream.status, _beginning(stream))
             yield from stream.chunks()

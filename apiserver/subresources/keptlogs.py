@@ -10,6 +10,7 @@ import msgspec
 from apiserver.backend import Backend, KubeletLogs
 from apiserver.call import Call
 from apiserver.state.statuses import absent
+from apiserver.wire.bodies import warned
 from cubernetes.api.bodies.keptlogs import KeptLog, KeptLogList
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import condition_of
@@ -48,7 +49,7 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
     found = [
         Place(one, log) for one, kept in zip(nodes, answers, strict=True) for log in kept or ()
     ]
-    place = chosen(_readable(backend, call, found), asked.container, asked.back)
+    place, told = chosen(_readable(backend, call, found), asked.container, asked.back)
     if place is None:
         if silent:
             said = (
@@ -60,7 +61,7 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
     log = place.log
     path += f"/{quote(log.uid, safe='')}/{quote(log.container, safe='')}/{log.attempt}"
     lines = await backend.logs.open(place.node, path, query_text(asked))
-    return Response(200, lines, content_type="text/plain")
+    return warned(Response(200, lines, content_type="text/plain"), told)
 
 
 async def _answers(
@@ -117,10 +118,17 @@ def _readable(backend: Backend, call: Call, found: Sequence[Place]) -> list[Plac
     return [one for one in found if one.log.made_at >= oldest and one.log.uid != uid]
 
 
-def chosen(found: Sequence[Place], container: str, back: int) -> Place | None:
+class Chosen(NamedTuple):
+    """The log that is meant, and what its reader is to know of the choice."""
+
+    place: Place | None = None
+    told: tuple[str, ...] = ()
+
+
+def chosen(found: Sequence[Place], container: str, back: int) -> Chosen:
     """Return the log that is meant; back: how many lives ago, 1 is the last one.
 
-    Raises: BadRequest: of which container is not said, or it has no such life.
+    Raises: BadRequest: nobody knows of which container, or it has no such life.
     """
     # A kubelet that ended in the middle may have kept a life twice.
     each = {(one.log.uid, one.log.container, one.log.attempt): one for one in found}.values()
@@ -128,16 +136,19 @@ def chosen(found: Sequence[Place], container: str, back: int) -> Place | None:
         each, key=lambda one: (one.log.made_at, one.log.uid, one.log.attempt), reverse=True
     )
     if not newest:
-        return None
+        return Chosen()
     last = [one.log for one in newest if one.log.uid == newest[0].log.uid]
     names = sorted({log.container for log in last})
+    wanted, told = container or names[0], ""
     if not container and len(names) > 1:
-        listed = " ".join(names)
-        raise BadRequest(f"a container name must be specified, logs are kept of: [{listed}]")
-    wanted = container or names[0]
+        wanted = next((log.container for log in last if log.is_default), "")
+        if not wanted:
+            listed = " ".join(names)
+            raise BadRequest(f"a container name must be specified, logs are kept of: [{listed}]")
+        told = f'Defaulted container "{wanted}" out of: {", ".join(names)}'
     lives = [one for one in newest if one.log.container == wanted]
     if not lives:
         raise BadRequest(f"container {wanted}: no log of it is kept, but of: [{' '.join(names)}]")
     if back > len(lives):
         raise BadRequest(f"life {back}: of container {wanted} only {len(lives)} are kept")
-    return lives[max(0, back - 1)]
+    return Chosen(lives[max(0, back - 1)], (told,) if told else ())

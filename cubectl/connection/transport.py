@@ -55,6 +55,11 @@ class Stream(Protocol):
     @property
     def status(self) -> int: ...
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the server said beside the answer."""
+        ...
+
     def lines(self) -> Iterator[bytes]:
         """Yield lines as they come. Raises: Unreachable, when it breaks."""
         ...
@@ -126,8 +131,7 @@ class HttpsTransport:
             self._kept = connection
         else:
             connection.close()
-        warnings = warnings_in(response.headers.get("warning", ""))
-        return Answer(response.status, content, warnings)
+        return Answer(response.status, content, _warnings_of(response))
 
     @contextmanager
     def stream(
@@ -225,6 +229,10 @@ class HttpsTransport:
         return Unreachable(f"no answer from {where}: {what or 'the connection was closed'}{doubt}")
 
 
+def _warnings_of(response: Response) -> tuple[str, ...]:
+    return warnings_in(response.headers.get("warning", ""))
+
+
 class _HttpStream:
     def __init__(self, response: Response) -> None:
         self._response = response
@@ -232,6 +240,10 @@ class _HttpStream:
     @property
     def status(self) -> int:
         return self._response.status
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return _warnings_of(self._response)
 
     def lines(self) -> Iterator[bytes]:
         for line in self._until_end(lambda: self._response.body.readline(LINE_BYTES_MAX + 1)):

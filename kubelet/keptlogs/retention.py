@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.spec import default_container
 from cubernetes.api.names import is_label, is_subdomain
 from kubelet.runtime.driver import Container
 
@@ -20,11 +21,14 @@ AGE_MAX_S = 7 * 86_400.0
 PRESSED_BYTES_MAX = 16 << 20
 
 _POD = re.compile(r"(0|[1-9][0-9]{0,15})\.([0-9A-Za-z][0-9A-Za-z-]{0,62})")
-_COUNT = re.compile(r"0|[1-9][0-9]{0,8}")
+_COUNT = re.compile(r"(0|[1-9][0-9]{0,8})(\.default)?")
 
 
 class Life(NamedTuple):
-    """One life of a container. made_at: when its pod was made, in seconds since 1970."""
+    """One life of a container. made_at: when its pod was made, in seconds since 1970.
+
+    is_default: whether its pod meant this container where nobody names one.
+    """
 
     namespace: str
     pod: str
@@ -32,11 +36,13 @@ class Life(NamedTuple):
     uid: str
     container: str
     attempt: int
+    is_default: bool = False
 
     @property
     def path(self) -> str:
         made = f"{self.made_at}.{self.uid}"
-        return f"{self.namespace}/{self.pod}/{made}/{self.container}/{self.attempt}"
+        count = f"{self.attempt}.default" if self.is_default else str(self.attempt)
+        return f"{self.namespace}/{self.pod}/{made}/{self.container}/{count}"
 
 
 class Kept(NamedTuple):
@@ -51,7 +57,10 @@ def life_of(found: Container, pod: Pod | None) -> Life:
     """Return which life a container is of; pod: None where nobody knows it any more."""
     made = (pod.metadata.creation_timestamp if pod is not None else None) or found.created_at
     at = max(0, int(made.timestamp())) if isinstance(made, datetime) else 0
-    return Life(found.namespace, found.pod_name, at, found.pod_uid, found.name, found.attempt)
+    is_default = pod is not None and default_container(pod.metadata, pod.spec) == found.name
+    return Life(
+        found.namespace, found.pod_name, at, found.pod_uid, found.name, found.attempt, is_default
+    )
 
 
 def life_at(path: str) -> Life | None:
@@ -60,11 +69,12 @@ def life_at(path: str) -> Life | None:
     if len(parts) != 5:
         return None
     namespace, pod, made, container, attempt = parts
-    known = _POD.fullmatch(made)
+    known, count = _POD.fullmatch(made), _COUNT.fullmatch(attempt)
     is_named = is_label(namespace) and is_subdomain(pod) and is_label(container)
-    if known is None or not is_named or not _COUNT.fullmatch(attempt):
+    if known is None or count is None or not is_named:
         return None
-    return Life(namespace, pod, int(known[1]), known[2], container, int(attempt))
+    is_default = count[2] is not None
+    return Life(namespace, pod, int(known[1]), known[2], container, int(count[1]), is_default)
 
 
 def surplus(kept: Iterable[Kept], now_s: float, bytes_max: int) -> list[Life]:

@@ -31,7 +31,8 @@ class KeptSite:
         lives = [one.life for one in await self._of_pod(request)]
         lives.sort(key=lambda life: (life.made_at, life.uid, life.attempt), reverse=True)
         told = (KeptLog(uid=one.uid, made_at=one.made_at, container=one.container,
-                        attempt=one.attempt) for one in lives)  # fmt: skip
+                        attempt=one.attempt, is_default=one.is_default)
+                for one in lives)  # fmt: skip
         return Response(200, codec.encode(KeptLogList(items=tuple(told))))
 
     async def log(self, request: Request) -> Response:

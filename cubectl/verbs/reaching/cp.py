@@ -13,7 +13,7 @@ from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 from posixpath import basename, dirname, normpath
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from cubectl.objects.targets import pod_called
 from cubectl.output.printers import safe
@@ -24,6 +24,11 @@ from cubectl.verbs.execute import Container, Files, run_in
 
 PIECE_BYTES = 256 * 1024
 PIPE_BYTES = 1024 * 1024
+NOTE_BYTES_MAX = 1024 * 1024
+NOTES = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 class There(NamedTuple):
@@ -85,8 +90,9 @@ def _fetch(session: Session, there: There, here: str, container: str) -> None:
         progress.end()
     for warning in unpacking.warnings:
         session.tell(f"warning: {safe(warning)}")
-    if unpacking.trouble is not None:
-        raise Failed(f"{here}: {unpacking.trouble}")
+    # An archive that is empty is told by the exit code of its tar.
+    if unpacking.trouble is not None and (unpacking.count or not code):
+        raise Failed(f"{here}: {safe(str(unpacking.trouble))}")
     if code or not unpacking.count:
         raise Failed(f"{there.pod}:{there.path}: tar ended with exit code {code}")
 
@@ -148,16 +154,17 @@ class Unpacking:
             with (
                 os.fdopen(self._reader, "rb") as file,
                 tarfile.open(
-                    fileobj=counted(file, self._progress), mode="r|", bufsize=PIECE_BYTES
+                    fileobj=counted(file, self._progress),
+                    mode="r|",
+                    bufsize=PIECE_BYTES,
+                    tarinfo=Member,
                 ) as tar,
             ):
                 for member in tar:
                     self.count += 1
                     self._take(tar, member)
         except (tarfile.TarError, OSError, ValueError) as error:
-            # An archive that is empty is told by the exit code of its tar.
-            if self.count or not isinstance(error, tarfile.ReadError):
-                self.trouble = error
+            self.trouble = error
 
     def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         """Raises: OSError, ValueError: what the archive holds was not asked for."""
@@ -172,6 +179,9 @@ class Unpacking:
         if not member.isdir() and not member.isreg():
             self.warnings.append(f"skipping {member.name!r}: it is no file and no folder")
             return
+        if member.issparse():
+            # A few bytes would be a disk full of zeros; a tar sends none that is not told to.
+            raise ValueError(f"{member.name[:200]!r} is a sparse file of tar -S, which is not read")
         target = self._target(parts, is_folder=member.isdir())
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)
@@ -188,10 +198,31 @@ class Unpacking:
             is_into = not is_folder and self._place.is_dir()
             return self._place / self._name if is_into else self._place
         target = self._place.joinpath(*parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        # Before a folder is made: that, too, would be made where a link leads.
         if not target.parent.resolve().is_relative_to(self._place.resolve()):
             raise ValueError(f"{target}: a link leads out of {self._place}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         return target
+
+
+class Member(tarfile.TarInfo):
+    """A member as a header tells it; the library takes one that is damaged for the end.
+
+    It holds names and notes in memory, so they have a limit.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Raises: ReadError. HeaderError: here is the archive's end."""
+        try:
+            member = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):
+                raise
+            raise tarfile.ReadError(f"tar contents corrupted: {error}") from error
+        if member.size < 0 or (member.type in NOTES and member.size > NOTE_BYTES_MAX):
+            raise tarfile.ReadError(f"tar contents corrupted: a header of {member.size} bytes")
+        return member
 
 
 class Packing:

@@ -44,7 +44,7 @@ def test_the_log_of_a_deleted_pod_is_kept(tmp_path: Path) -> None:
             (one,) = await shelf.of_pod("default", "web")
             made = pod.metadata.creation_timestamp
             assert made is not None
-            assert one.life[2:] == (int(made.timestamp()), pod.metadata.uid, "main", 0)
+            assert one.life[2:] == (int(made.timestamp()), pod.metadata.uid, "main", 0, True)
             assert await text_of(shelf, one) == b"hello\n"
             assert await shelf.of_pod("default", "other") == []
             assert await shelf.of_pod("..", "default") == []

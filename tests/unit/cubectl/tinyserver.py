@@ -49,6 +49,7 @@ class Line:
     def __init__(self, status: int, pieces: list[bytes]) -> None:
         self.status = status
         self._pieces = pieces
+        self.warnings: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[bytes]:
         return iter(self._pieces)

@@ -17,9 +17,11 @@ from cubernetes.api.core.podspec.probes.probe import defaulted_lifecycle, defaul
 from cubernetes.api.core.podspec.security.context import PodSecurityContext
 from cubernetes.api.core.podspec.toleration import Toleration
 from cubernetes.api.core.podspec.volumes.volume import Volume
-from cubernetes.api.meta import Labels, Model, Seconds, replaced, shown, wire
+from cubernetes.api.meta import Labels, Model, ObjectMeta, Seconds, replaced, shown, wire
 
 GRACE_DEFAULT_S = 30
+# An annotation: the container that clients mean where nobody names one.
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 class HostAlias(Model):
@@ -155,6 +157,13 @@ def every_container(spec: PodSpec) -> tuple[Container, ...]:
 def every_program(spec: PodSpec) -> tuple[Container, ...]:
     """Return all that may run in a pod: its containers, and what was added to look into it."""
     return (*every_container(spec), *spec.ephemeral_containers)
+
+
+def default_container(metadata: ObjectMeta, spec: PodSpec) -> str:
+    """Return which container is meant where none is named: the pod says so, or the first."""
+    wanted = metadata.annotations.get(DEFAULT_CONTAINER, "")
+    is_there = wanted in {one.name for one in every_program(spec)}
+    return wanted if is_there else spec.containers[0].name
 
 
 def is_sidecar(one: Container) -> bool:

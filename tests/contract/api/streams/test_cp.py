@@ -90,12 +90,73 @@ async def test_a_link_that_is_here_already_leads_nowhere(world: ExecWorld, tmp_p
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy/sub").symlink_to(tmp_path / "out")
     (tmp_path / "copy/file").symlink_to(tmp_path / "out/file")
-    for name in ("sub/x", "file"):
+    for name in ("sub/x", "sub/folder/x", "file"):
         archive = tar_of(("./site", None, ""), (f"./site/{name}", b"x", ""))
         sends(world, "/srv", "./site", archive)
         told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(tmp_path / "copy"))
         assert told.code == 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def header(name: str, size_bytes: int = 0, kind: bytes = tarfile.REGTYPE, mode: int = 0) -> bytes:
+    """Return how a member of an archive begins, whatever comes then."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.mode, info.linkname = size_bytes, kind, mode, "/etc/passwd"
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def noted(notes: dict[str, str]) -> bytes:
+    """Return a member's notes, as POSIX has them, which stand before its header."""
+    info = tarfile.TarInfo("./site/file")
+    info.pax_headers = notes
+    return info.tobuf(tarfile.PAX_FORMAT)[:-BLOCK]
+
+
+BLOCK = tarfile.BLOCKSIZE
+FILE = header("./site/file", 1, mode=0o6755) + b"x".ljust(BLOCK, b"\0")
+END = bytes(2 * BLOCK)
+SPARSE = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 50)}
+
+
+@pytest.mark.parametrize(
+    ("archive", "said"),
+    [
+        (FILE + b"?" * BLOCK + header("./site/late") + END, "tar contents corrupted"),
+        (
+            FILE + header("././@LongLink", 1 << 40, tarfile.GNUTYPE_LONGNAME),
+            f"a header of {1 << 40} bytes",
+        ),
+        (FILE + header("././@Pax", 1 << 40, tarfile.XHDTYPE), f"a header of {1 << 40} bytes"),
+        (FILE + header("./site/less", -BLOCK) + END, "a header of -"),
+        (FILE + header("./site/more", 1 << 60), "unexpected end of data"),
+        (FILE + noted(SPARSE) + header("./site/holes", 1) + bytes(BLOCK) + END, "sparse file"),
+        (FILE + noted({"path": "./site/a\0b"}) + header("./site/a") + END, "null byte"),
+    ],
+    ids=["rubbish", "long-name", "long-notes", "less-than-none", "cut", "sparse", "nul"],
+)
+async def test_an_archive_that_is_none_is_told_and_the_copy_has_failed(
+    world: ExecWorld, tmp_path: Path, archive: bytes, said: str
+) -> None:
+    sends(world, "/srv", "./site", header("./site", 0, tarfile.DIRTYPE, 0o755) + archive)
+    told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(tmp_path / "copy"))
+    assert (told.code, said in told.err) == (1, True), told.err
+    assert "Traceback" not in told.err
+    # What came before is there, with no right that was not asked for.
+    assert (tmp_path / "copy/file").stat().st_mode & 0o7777 == 0o755
+    assert sum(one.stat().st_size for one in (tmp_path / "copy").iterdir()) == 1
+
+
+async def test_what_is_no_file_is_left_out_and_names_are_as_they_are(
+    world: ExecWorld, tmp_path: Path
+) -> None:
+    odd = ("-rf", "a b\nc", "$(x)")
+    kinds = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+    archive = b"".join(header(f"./site/{name}", mode=0o644) for name in odd)
+    archive += b"".join(header(f"./site/{kind.decode()}", kind=kind) for kind in kinds)
+    sends(world, "/srv", "./site", archive + END)
+    told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(tmp_path / "copy"))
+    assert (told.code, told.err.count("it is no file and no folder")) == (0, len(kinds))
+    assert sorted(one.name for one in (tmp_path / "copy").iterdir()) == sorted(odd)
 
 
 async def test_what_tar_says_is_told_and_the_copy_has_failed(

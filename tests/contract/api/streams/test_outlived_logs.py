@@ -1,6 +1,6 @@
 """Logs of lives that are over and of pods that are gone, through API server and kubelet."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -144,11 +144,45 @@ async def test_a_node_that_does_not_answer_may_have_it_and_that_is_told(world: E
     assert (await world.cluster.cubectl("logs web -p")).out == "first\n"
 
 
-async def test_of_several_containers_one_is_named(world: ExecWorld) -> None:
-    pod = await lived(world, "web", "first")
-    await world.another_life(pod, "web-first", attempt=0, name="side")
+async def several(world: ExecWorld, name: str, annotations: Mapping[str, str]) -> Pod:
+    """Let a pod run that has two containers; the first one says `first`, the other `second`."""
+    images = {"main": f"{name}-first", "side": f"{name}-second"}
+    for image in images.values():
+        line = image.removeprefix(f"{name}-").encode() + b"\n"
+        world.machine.behaviours[image] = Behaviour(output=(line,))
+        world.machine.images.add(image)
+    containers = [{"name": one, "image": image} for one, image in images.items()]
+    tree: Tree = a_pod(name, containers=containers)
+    tree["metadata"]["annotations"] = dict(annotations)
+    await world.another_pod(tree, images["main"], name="main")
+    pod = world.here.pods[-1]
+    await world.another_life(pod, images["side"], attempt=0, name="side")
+    return pod
+
+
+async def test_of_several_containers_the_one_is_read_that_the_pod_meant(world: ExecWorld) -> None:
+    await deleted(world, await several(world, "web", {}))
+    note = {"kubectl.kubernetes.io/default-container": "side"}
+    await deleted(world, await several(world, "noted", note))
+
+    for name, wanted, line in (("web", "main", "first\n"), ("noted", "side", "second\n")):
+        said = await world.cluster.cubectl(f"logs {name} -p")
+        assert (said.code, said.out) == (0, line)
+        assert f'Defaulted container "{wanted}" out of: main, side' in said.err
+        named = await world.cluster.cubectl(f"logs {name} -p -c side")
+        assert (named.code, named.out, named.err) == (0, "second\n", "")
+
+
+async def test_of_several_containers_of_a_pod_that_nobody_knew_one_is_named(
+    world: ExecWorld,
+) -> None:
+    pod = await several(world, "web", {})
+    for life in list(world.machine.lives.values()):
+        if life.container.pod_uid == pod.metadata.uid:
+            await world.kept.keep(life.container, None)
+            await world.runtime.remove(life.container.id)
     await deleted(world, pod)
 
     said = await world.cluster.cubectl("logs web -p")
     assert (said.code, "logs are kept of: [main side]" in said.err) == (1, True)
-    assert (await world.cluster.cubectl("logs web -p -c side")).out == "first\n"
+    assert (await world.cluster.cubectl("logs web -p -c side")).out == "second\n"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cubernetes.api.meta import replaced
 from kubelet.keptlogs.retention import (
     AGE_MAX_S,
     COUNT_MAX,
@@ -20,7 +21,7 @@ from kubelet.keptlogs.retention import (
     surplus,
 )
 from kubelet.runtime.driver import Container, State
-from tests.given import a_pod
+from tests.given import a_container, a_pod
 
 NOW_S = 1_800_000_000.0
 FOUND = Container("c1", "u1", "web-0", "default", "main", 4, State.EXITED, "x", "x")
@@ -45,9 +46,10 @@ def of(attempt: int, kept_at_s: float = NOW_S, size: int = 1, uid: str = "u1") -
     return Kept(Life("default", "web-0", 7, uid, "main", attempt), kept_at_s, size)
 
 
-@given(LIVES)
-def test_a_path_says_whose_log_lies_there(life: Life) -> None:
-    assert life_at(life.path) == life
+@given(LIVES, st.booleans())
+def test_a_path_says_whose_log_lies_there(life: Life, is_default: bool) -> None:
+    told = life._replace(is_default=is_default)
+    assert life_at(told.path) == told
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,7 @@ def test_a_path_says_whose_log_lies_there(life: Life) -> None:
         "", "default", "default/web-0/7.u1/main", "../web-0/7.u1/main/0", "default/../7.u1/main/0",
         "default/web-0/u1/main/0", "default/web-0/7./main/0", "default/web-0/07.u1/main/0",
         "default/web-0/7.u1/main/x", "default/web-0/7.u1/main/01", "default/web-0/7.u1/../0",
+        "default/web-0/7.u1/main/0.", "default/web-0/7.u1/main/0.other",
         "default/web-0/7.u1/main/0/1", "Default/web-0/7.u1/main/0", "default/web-0/7../main/0",
     ],
 )  # fmt: skip
@@ -70,6 +73,21 @@ def test_a_log_is_of_the_pod_as_the_api_made_it_also_where_that_is_forgotten() -
     assert life_of(found, pod).made_at == int(told.timestamp())
     assert life_of(found, None) == Life("default", "web-0", int(made.timestamp()), "u1", "main", 4)
     assert life_of(FOUND, None).made_at == 0
+
+
+def test_the_container_that_a_pod_means_without_a_name_is_told_by_the_path() -> None:
+    def is_default(note: str, name: str, *containers: str) -> bool:
+        notes = {"kubectl.kubernetes.io/default-container": note} if note else {}
+        pod = a_pod("web-0", containers=[a_container(one) for one in containers])
+        noted = replaced(pod, metadata=replaced(pod.metadata, annotations=notes))
+        return life_of(changed(FOUND, name=name), noted).is_default
+
+    assert is_default("", "main", "main", "side")
+    assert not is_default("", "side", "main", "side")
+    assert is_default("side", "side", "main", "side")
+    assert not is_default("side", "main", "main", "side")
+    assert is_default("gone", "main", "main", "side")
+    assert not is_default("", "first", "main", "side")
 
 
 @given(KEPT, st.integers(0, 400))
