@@ -185,11 +185,17 @@ async def test_a_write_whose_answer_is_lost_is_unknown_and_may_have_happened(
 
 
 async def test_a_connection_that_breaks_under_a_write_leaves_it_unknown(etcd: EtcdServer) -> None:
-    async with wire_to(etcd) as wire, etcd_store(wire.address) as far:
+    async with (
+        wire_to(etcd) as wire,
+        etcd_store(wire.address) as far,
+        etcd_store(etcd.address) as near,
+    ):
         await far.get("/broken")
         wire.answers_pass.clear()
         writing = asyncio.ensure_future(write(far, "/broken/a"))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while (await near.get("/broken/a"))[0] is None:  # noqa: ASYNC110  etcd has it
+                await asyncio.sleep(0.02)
         await wire.cut()
 
         with pytest.raises(WriteInDoubt):

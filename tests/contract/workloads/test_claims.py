@@ -284,10 +284,12 @@ async def test_a_pod_of_a_lost_node_begins_anew_elsewhere_once_its_claim_is_give
     await client.delete(Pod, pod, "default", grace_s=0)
 
     async def stays_away() -> bool:
-        found = [
-            condition_of(each.status.conditions, "PodScheduled")
-            for each in (await client.list(Pod, "default")).items
-        ]
+        pods = (await client.list(Pod, "default")).items
+        for each in pods:
+            # The scheduler had not heard of its node yet.
+            if each.spec.node_name == lost and each.metadata.deletion_timestamp is None:
+                await client.delete(Pod, each.metadata.name, "default", grace_s=0)
+        found = [condition_of(each.status.conditions, "PodScheduled") for each in pods]
         return any(each and "had volume node affinity conflict" in each.message for each in found)
 
     await until(stays_away)

@@ -111,9 +111,10 @@ async def test_a_namespace_takes_custom_objects_along(client: Client) -> None:
 async def test_a_kind_that_goes_is_followed_no_more_and_may_come_again(client: Client) -> None:
     for _ in range(2):
         kind = await define(client)
-        await until_followed(client, kind)
         owner = await client.create(a_crontab(kind, ObjectMeta(name="own", namespace="default")))
         leaf = await client.create(ConfigMap(metadata=owned_by(owner, "leaf")))
+        # What came after these two has been seen: so have they.
+        await until_followed(client, kind)
         await client.delete(CustomResourceDefinition, NAME)
         await gone(client, leaf)
         definition = codec.from_tree(CustomResourceDefinition, a_definition()).model
