@@ -25,6 +25,32 @@ kind: Node
 metadata: {name: n1}
 """
 
+PROFILES: list[tuple[str, object]] = [
+    ("baseline", None),
+    ("legacy", None),
+    ("netadmin", {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}),
+    ("sysadmin", {"privileged": True}),
+    (
+        "restricted",
+        {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    ),
+]
+SENSELESS = {
+    "debug web": "--image is required",
+    "debug web --image x -t": "-i/--stdin is required",
+    "debug web --image x --rm": "--rm should only be used for attached containers",
+    "debug web --image x --same-node": "--same-node is about a copy",
+    "debug web --image x --set-image a=b": "--set-image is about a copy",
+    "debug web --image x --copy-to y --target main": "a copy shares its processes",
+    "debug up web --image x": "one of net, trace, profile before it",
+    "debug web --image x --env A": "write KEY=VALUE",
+}
+
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
@@ -59,30 +85,12 @@ async def test_a_container_is_added_to_a_pod_and_taken_out_again(cluster: Cluste
     assert (said.code, 'has no ephemeral container "look"' in said.err) == (1, True), said.err
 
 
-@pytest.mark.parametrize(
-    ("profile", "rights"),
-    [
-        ("baseline", None),
-        ("legacy", None),
-        ("netadmin", {"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}),
-        ("sysadmin", {"privileged": True}),
-        (
-            "restricted",
-            {
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-                "runAsNonRoot": True,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-        ),
-    ],
-)
-async def test_a_profile_says_what_the_container_may_do(
-    cluster: Cluster, profile: str, rights: object
-) -> None:
-    await cluster.ok(f"debug web -q --image tools:1 --profile {profile}")
-    (one,) = (await spec_of(cluster))["ephemeralContainers"]
-    assert one.get("securityContext") == rights
+async def test_a_profile_says_what_the_container_may_do(cluster: Cluster) -> None:
+    for profile, _ in PROFILES:
+        await cluster.ok(f"debug web -q --image tools:1 -c {profile} --profile {profile}")
+
+    made = {one["name"]: one for one in (await spec_of(cluster))["ephemeralContainers"]}
+    assert [(name, one.get("securityContext")) for name, one in made.items()] == PROFILES
 
 
 async def test_a_copy_is_another_pod_that_shares_processes_and_serves_nobody(
@@ -129,25 +137,13 @@ async def test_a_node_is_looked_into_by_a_pod_in_its_namespaces(cluster: Cluster
     assert {"operator": "Exists"} in spec["tolerations"]
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        ("debug web", "--image is required"),
-        ("debug web --image x -t", "-i/--stdin is required"),
-        ("debug web --image x --rm", "--rm should only be used for attached containers"),
-        ("debug web --image x --same-node", "--same-node is about a copy"),
-        ("debug web --image x --set-image a=b", "--set-image is about a copy"),
-        ("debug web --image x --copy-to y --target main", "a copy shares its processes"),
-        ("debug up web --image x", "one of net, trace, profile before it"),
-        ("debug web --image x --env A", "write KEY=VALUE"),
-    ],
-)
-async def test_what_makes_no_sense_is_refused_before_anything_is_made(
-    cluster: Cluster, words: str, told: str
-) -> None:
-    said = await cluster.cubectl(words)
-    assert (said.code, told in said.err) == (2, True), said.err
+async def test_what_makes_no_sense_is_refused_before_anything_is_made(cluster: Cluster) -> None:
+    for words, told in SENSELESS.items():
+        said = await cluster.cubectl(words)
+        assert (said.code, told in said.err) == (2, True), (words, said)
+
     assert "ephemeralContainers" not in await spec_of(cluster)
+    assert await cluster.ok("get pods -o name") == "pod/web\n"
 
 
 async def test_a_short_form_is_a_container_with_tools_which_is_taken_away_again(
