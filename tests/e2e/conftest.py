@@ -28,11 +28,15 @@ from tests.e2e.cluster import Cluster
 HOUSE = Path(__file__).resolve().parents[2]
 IMAGE_BUILDERS = {"gcc": "gcc libc6-dev", "busybox": "busybox-static"}
 BUILD_DEADLINE_S = 300
+# Images of the gateway and of functions.
+OF_SHARED_CLUSTER = ("gateway", "python-runtime")
 # A lab that is up already, with or without a cluster, for whoever writes a test.
 ATTACHED = os.environ.get("CUBE_E2E_LAB", "")
 # A test's limit, where its file names none: the first one of a process brings up the cluster too.
 TEST_DEADLINE_S = 400
 NODE_SIZE = Size(memory_bytes=3 << 30, disk_bytes=8 << 30)
+# The lab of the cluster that the files of a process share.
+SHARED_KIND = "e2e"
 # A lab of a test's: its kind, and the pid of the process that has it.
 TEST_LAB = re.compile(r"(?:cni|e2e|end|img|mem|old|own|prg|ren|sd|tsd)(\d{5,7})")
 
@@ -85,6 +89,19 @@ def lab_images() -> Path:
     return HOUSE / "var" / "images"
 
 
+@pytest.fixture(scope="session")
+def small_images(lab_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The images without those that only the shared cluster runs, which are nine tenths of them.
+
+    Each node unpacks whatever its lab is given.
+    """
+    folder = tmp_path_factory.mktemp("images")
+    for archive in lab_images.glob("*.tar"):
+        if archive.stem not in OF_SHARED_CLUSTER:
+            (folder / archive.name).symlink_to(archive)
+    return folder
+
+
 def lab_name(kind: str) -> str:
     """Return the name of this process's lab of a kind: another process never has the same."""
     name = f"{kind}{os.getpid():05d}"
@@ -101,12 +118,13 @@ class BootLab(Protocol):
 
 
 @pytest.fixture(scope="session")
-def boot_lab(lab_images: Path) -> BootLab:
+def boot_lab(lab_images: Path, small_images: Path) -> BootLab:
     @contextmanager
     def booted(kind: str, node_count: int, init: InitKind = "own") -> Iterator[Lab]:
         name = lab_name(kind)
+        images = lab_images if kind == SHARED_KIND else small_images
         try:
-            up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=lab_images, init=init)
+            up = Lab.up(name, node_count=node_count, size=NODE_SIZE, images=images, init=init)
             yield finished(up)
         finally:
             # Also after a failed start, which leaves half a lab, unless it failed before that.
@@ -125,7 +143,7 @@ def lab(boot_lab: BootLab) -> Iterator[Lab]:
     if ATTACHED:
         yield Lab.open(ATTACHED)
         return
-    with boot_lab("e2e", 3) as booted:
+    with boot_lab(SHARED_KIND, 3) as booted:
         yield booted
 
 

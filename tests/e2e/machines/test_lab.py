@@ -301,35 +301,35 @@ async def test_the_boot_program_runs_after_docker_and_again_when_it_fails(spare:
 
 
 async def test_up_again_keeps_running_nodes_and_starts_the_others(
-    spare: Lab, lab_images: Path
+    spare: Lab, small_images: Path
 ) -> None:
     before = {node.name: node.pid for node in spare.nodes}
     await spare.power("n2", "cut")
 
     name = spare.state.name
-    again = await Lab.up(name, node_count=3, images=lab_images)
+    again = await Lab.up(name, node_count=3, images=small_images)
 
     after = {node.name: node.pid for node in again.nodes}
     assert {key: after[key] for key in ("n1", "n3")} == {key: before[key] for key in ("n1", "n3")}
     assert after["n2"] != before["n2"]
     with pytest.raises(BadTopology, match="is up with 3 nodes"):
-        await Lab.up(name, node_count=2, images=lab_images)
+        await Lab.up(name, node_count=2, images=small_images)
 
 
-async def test_up_again_lays_a_cable_that_is_missing(spare: Lab, lab_images: Path) -> None:
+async def test_up_again_lays_a_cable_that_is_missing(spare: Lab, small_images: Path) -> None:
     await spare.switch.unplug("n2")
     assert not await pings(spare, "n1", "n2")
 
-    await Lab.up(spare.state.name, node_count=3, images=lab_images)
+    await Lab.up(spare.state.name, node_count=3, images=small_images)
 
     assert await pings(spare, "n1", "n2")
 
 
-async def test_down_leaves_nothing(lab_images: Path) -> None:
+async def test_down_leaves_nothing(small_images: Path) -> None:
     name = lab_name("end")
     before = await traces(name)
 
-    lab = await Lab.up(name, node_count=1, images=lab_images)
+    lab = await Lab.up(name, node_count=1, images=small_images)
     await lab.node("n1").run(["docker", "run", "-d", "--network", "none", BUSYBOX, "sleep", "300"])
     members = lab.node("n1").group.members()
     assert await traces(name) != before

@@ -250,6 +250,8 @@ async def descriptors_of(cluster: Cluster, node: str, program: str) -> int:
     return len((await cluster.run(node, ["ls", f"/proc/{pid}/fd"])).stdout.split())
 
 
+# The kernel ends the connections of a client that is killed, whatever client it was.
+@pytest.mark.parametrize("tool", ["cubectl"], indirect=True)
 async def test_a_client_that_is_killed_leaves_nothing_behind(cluster: Cluster, tool: Tool) -> None:
     last = cluster.names[-1]
     before = [
@@ -270,7 +272,10 @@ async def test_a_client_that_is_killed_leaves_nothing_behind(cluster: Cluster, t
     await until("no descriptor is left", is_as_before, DEADLINE_S)
 
 
-@pytest.mark.parametrize("program", ["kubelet", "apiserver"])
+# Each client once and each program once: both ends of the way are in tests/contract/api/streams.
+@pytest.mark.parametrize(
+    ("tool", "program"), [("cubectl", "kubelet"), ("kubectl", "apiserver")], indirect=["tool"]
+)
 async def test_who_vanishes_on_the_way_is_an_error_to_the_client(
     cluster: Cluster, client: Client, tool: Tool, program: str
 ) -> None:
