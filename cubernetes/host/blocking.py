@@ -3,11 +3,13 @@
 A call into a file system that does not answer can be ended by nobody. So it is left where it is:
 its caller goes on at the deadline, its key stays taken until the call ends, and no other key is
 behind it. A key has one thread at a time, so that what hangs costs one thread however often it is
-tried again. The threads are daemons, which a program that ends does not wait for.
+tried again. The threads are daemons, which a program that ends does not wait for. One whose call
+went well serves the next for a while: to begin a thread stops the loop until that runs.
 """
 
 import asyncio
 import errno
+import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +23,8 @@ log = Log(__name__)
 
 DEADLINE_S = 10.0
 THREADS_MAX = 512  # of one kind of work; other kinds have their own
+SPARE_MAX = 8  # threads that wait for more work
+SPARE_S = 5.0  # for so long
 
 type Key = tuple[str, str]
 """What kind of work, and whose: `("volume", "<pod uid>/<name>")`."""
@@ -53,6 +57,49 @@ class _Call:
     is_late: bool = False
 
 
+class _Thread:
+    """A thread that does one piece of work after another, until it has waited in vain."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Raises: RuntimeError, where no thread is to be had."""
+        threading.Thread(target=self._run, name="blocking", daemon=True).start()
+
+    def do(self, name: str, work: Callable[[], None]) -> bool:
+        """Have work done under a name for those who look; False: this thread has ended."""
+
+        def named() -> None:
+            threading.current_thread().name = name
+            work()
+
+        with self._lock:
+            if not self._is_over:
+                self._work.put(named)
+            return not self._is_over
+
+    def end(self) -> None:
+        """End behind the work that it was given."""
+
+        def last() -> None:
+            self._is_over = True
+
+        self._work.put(last)
+
+    def _run(self) -> None:
+        while not self._is_over:
+            try:
+                work = self._work.get(timeout=SPARE_S)
+            except queue.Empty:
+                with self._lock:
+                    self._is_over = self._work.empty()
+            else:
+                work()
+
+
 class Threads:
     """A thread for each call, and a call for each key."""
 
@@ -61,6 +108,7 @@ class Threads:
         self._calls: dict[Key, _Call] = {}
         # A key's turns are there as long as somebody waits for one.
         self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self.spare: list[_Thread] = []  # without work
 
     async def run[T](self, key: Key, work: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
         loop = asyncio.get_running_loop()
@@ -105,17 +153,29 @@ class Threads:
                 errors.append(error)
             # The loop may have ended meanwhile: then nobody is there to be told.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._end, call)
+                loop.call_soon_threadsafe(self._end, call, thread, not errors)
 
-        thread = threading.Thread(target=carry_out, name=f"{key[0]} {key[1]}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:  # no thread is to be had
-            raise OSError(errno.EAGAIN, str(error)) from error
+        name = f"{key[0]} {key[1]}"
+        while self.spare:
+            thread = self.spare.pop()
+            if thread.do(name, carry_out):
+                break
+        else:
+            thread = _Thread()
+            try:
+                thread.begin()
+            except RuntimeError as error:  # no thread is to be had
+                raise OSError(errno.EAGAIN, str(error)) from error
+            thread.do(name, carry_out)
         self._calls[key] = call
         return call
 
-    def _end(self, call: _Call) -> None:
+    def _end(self, call: _Call, thread: _Thread, is_well: bool) -> None:
+        # What failed may have left its thread in another namespace: it does no other work.
+        if is_well and len(self.spare) < SPARE_MAX:
+            self.spare.append(thread)
+        else:
+            thread.end()
         del self._calls[call.key]
         call.ended.set()
         if call.is_late:

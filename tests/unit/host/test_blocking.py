@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cubernetes.host import blocking
 from cubernetes.host.blocking import StillHanging, Threads
 
 SOON_S = 0.02
@@ -68,6 +69,48 @@ async def test_calls_of_one_key_follow_each_other() -> None:
         *(threads.run(("file", "a"), lambda name=name: work(name)) for name in names)  # type: ignore[misc]
     )
     assert story == [f"{name} {act}" for name in names for act in ("begins", "ends")]
+
+
+async def test_a_thread_whose_call_went_well_serves_the_next_and_one_that_failed_does_not() -> None:
+    threads = Threads()
+    first = await threads.run(("file", "a"), threading.current_thread)
+    assert await threads.run(("file", "b"), threading.current_thread) is first
+
+    def fails() -> None:
+        seen.append(threading.current_thread())
+        raise OSError("it stays in another namespace")
+
+    seen: list[threading.Thread] = []
+    with pytest.raises(OSError, match="another namespace"):
+        await threads.run(("file", "c"), fails)
+    assert seen == [first]
+    assert await threads.run(("file", "d"), threading.current_thread) is not first
+    first.join(LONG_S)
+    assert not first.is_alive()
+
+
+async def test_a_thread_that_waits_in_vain_ends_and_the_next_call_has_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blocking, "SPARE_S", SOON_S)
+    threads = Threads()
+    first = await threads.run(("file", "a"), threading.current_thread)
+    first.join(LONG_S)
+    assert not first.is_alive()
+    assert await threads.run(("file", "a"), threading.current_thread) is not first
+
+
+async def test_few_threads_wait_for_work_after_many_calls_at_once() -> None:
+    threads, count = Threads(), 3 * blocking.SPARE_MAX
+    together = threading.Barrier(count)
+
+    def work() -> threading.Thread:
+        together.wait(LONG_S)
+        return threading.current_thread()
+
+    calls = (threads.run(("file", str(number)), work, deadline_s=LONG_S) for number in range(count))
+    assert len(set(await asyncio.gather(*calls))) == count
+    assert len(threads.spare) == blocking.SPARE_MAX
 
 
 async def test_a_caller_that_is_cancelled_leaves_its_call_and_the_next_one_waits_for_it(
