@@ -125,9 +125,17 @@ class NetworkDriver(Protocol):
     async def reserve(self, pod_uid: str) -> IPv4Address | None:
         """Return the address that the pod will have, before there is a namespace to give it to.
 
-        None: the plugins that give addresses tell none before attach.
+        None: the plugins that give addresses tell none before attach. Nobody may have it before it
+        is recorded.
 
         Raises: NetworkTrouble, with "no address left" where the node's range is used up.
+        """
+        ...
+
+    async def recorded(self) -> None:
+        """Return once each address that was reserved before is on disk, as attach does as well.
+
+        Raises: NetworkTrouble.
         """
         ...
 

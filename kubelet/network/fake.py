@@ -29,6 +29,8 @@ class FakeFabric:
 
     def __init__(self) -> None:
         self.addresses: ipam.Addresses | None = None
+        self.older: ipam.Addresses | None = None  # what the disk says, while it says less
+        self.record_s = 0.0  # how long that disk takes
         self.namespaces: dict[str, str] = {}  # pod uid -> the namespace that has its interface
         self.overlay = Overlay()
         self.interfaces: dict[str, tuple[Interface, ...]] = {}  # of pods that have several
@@ -79,6 +81,8 @@ class FakeNetwork:
 
     async def prepare(self, pod_cidr: IPv4Network) -> None:
         await self._asked()
+        if not self._is_prepared and self._fabric.older is not None:
+            self._fabric.addresses, self._fabric.older = self._fabric.older, None
         found = self._fabric.addresses
         if found is None or found.pod_cidr != pod_cidr:
             self._fabric.addresses = ipam.Addresses(pod_cidr)
@@ -88,6 +92,7 @@ class FakeNetwork:
         self, pod_uid: str, netns: str, _wishes: PodWishes = NO_WISHES, /
     ) -> IPv4Address:
         address = await self.reserve(pod_uid)
+        self._fabric.older = None
         self._fabric.namespaces[pod_uid] = netns
         self._fabric.cut -= {pod_uid}
         self._attached.add(pod_uid)
@@ -95,14 +100,24 @@ class FakeNetwork:
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
         await self._asked()
+        before = self._prepared()
         try:
-            self._fabric.addresses, address = ipam.taken(self._prepared(), pod_uid)
+            self._fabric.addresses, address = ipam.taken(before, pod_uid)
         except ipam.NoAddressLeft as error:
             raise NetworkTrouble(f"no address left: {error}") from error
+        if self._fabric.older is None and self._fabric.addresses != before:
+            self._fabric.older = before
         return address
+
+    async def recorded(self) -> None:
+        await self._asked()
+        if self._fabric.older is not None:
+            await self._clock.sleep(self._fabric.record_s)
+            self._fabric.older = None
 
     async def detach(self, pod_uid: str) -> None:
         await self._asked()
+        self._fabric.older = None
         self._fabric.addresses = ipam.freed(self._prepared(), pod_uid)
         self._fabric.namespaces.pop(pod_uid, None)
 
@@ -142,7 +157,7 @@ class FakeNetwork:
 
     async def reset(self) -> None:
         await self._asked()
-        self._fabric.addresses = None
+        self._fabric.addresses = self._fabric.older = None
         self._fabric.reboot()
         self._is_prepared = False
 

@@ -1,5 +1,10 @@
-"""The addresses of this node's range that pods hold, on disk before anybody uses them."""
+"""The addresses of this node's range that pods hold, on disk before anybody uses them.
 
+The pool chooses at once and writes while other work goes on: who waits until the record is
+settled may use what was chosen before. Choices that are made meanwhile share the next writing.
+"""
+
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -17,16 +22,21 @@ log = Log(__name__)
 
 
 class AddressPool:
-    """One act at a time: the driver that has it sees to it."""
+    """Changes are made one at a time: the driver that has it sees to it."""
 
     def __init__(self, checkpoint: Path, blocking: Blocking) -> None:
         self._checkpoint, self._blocking = checkpoint, blocking
         self._addresses: ipam.Addresses | None = None
+        self._saved: ipam.Addresses | None = None  # what the record says
+        self._saving = asyncio.Lock()
 
     async def open(self, pod_cidr: IPv4Network, found: Mapping[str, IPv4Address]) -> None:
         """Begin with what was recorded, and with the pods that are found at their addresses."""
+        if self._addresses is not None:
+            await self.settled()  # the record is all that is gone on from
         recorded = await self._blocking.run(RECORD, partial(self._recorded, pod_cidr))
-        await self._keep(ipam.adopted(recorded, found))
+        self._addresses = ipam.adopted(recorded, found)
+        await self.settled()
 
     @property
     def is_open(self) -> bool:
@@ -36,24 +46,40 @@ class AddressPool:
     def held(self) -> Mapping[str, IPv4Address]:
         return self._opened().held
 
-    async def taken(self, pod_uid: str) -> IPv4Address:
-        """Return the pod's address, recorded before it is used: nobody else is ever given it.
+    def chosen(self, pod_uid: str) -> IPv4Address:
+        """Return the pod's address: nobody else is ever given it once this is settled.
 
         Raises: NetworkTrouble, with "no address left" where the range is used up.
         """
         try:
-            addresses, address = ipam.taken(self._opened(), pod_uid)
+            self._addresses, address = ipam.taken(self._opened(), pod_uid)
         except ipam.NoAddressLeft as error:
             raise NetworkTrouble(f"no address left: {error}") from error
-        await self._keep(addresses)
+        return address
+
+    async def taken(self, pod_uid: str) -> IPv4Address:
+        """Return the pod's address, recorded before it is used. Raises: NetworkTrouble, OSError."""
+        address = self.chosen(pod_uid)
+        await self.settled()
         return address
 
     async def freed(self, pod_uid: str) -> None:
-        await self._keep(ipam.freed(self._opened(), pod_uid))
+        self._addresses = ipam.freed(self._opened(), pod_uid)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Return once all that was chosen or freed before this call is on disk. Raises: OSError."""
+        async with self._saving:
+            addresses = self._addresses
+            if addresses is None or addresses == self._saved:
+                return
+            content = ipam.checkpoint(addresses)
+            await self._blocking.run(RECORD, partial(write_atomic, self._checkpoint, content))
+            self._saved = addresses
 
     def remove_checkpoint(self) -> None:
         self._checkpoint.unlink(missing_ok=True)
-        self._addresses = None
+        self._addresses = self._saved = None
 
     def _opened(self) -> ipam.Addresses:
         if self._addresses is None:
@@ -74,9 +100,3 @@ class AddressPool:
             return found
         log.warning("pod range changed", before=found.pod_cidr, now=pod_cidr)
         return ipam.Addresses(pod_cidr)
-
-    async def _keep(self, addresses: ipam.Addresses) -> None:
-        if addresses != self._addresses:
-            content = ipam.checkpoint(addresses)
-            await self._blocking.run(RECORD, partial(write_atomic, self._checkpoint, content))
-            self._addresses = addresses

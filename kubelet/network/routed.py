@@ -11,7 +11,7 @@ the difference (`links`). `mend` does so for everything that earlier calls made.
 import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -86,8 +86,14 @@ class RoutedNetwork:
             await self._pool.open(pod_cidr, facts.pods_found(space))
 
     async def reserve(self, pod_uid: str) -> IPv4Address:
+        if (held := self._pool.held.get(pod_uid)) is not None:
+            return held  # a look at all pods' wires holds up nobody who only asks
         async with act("reserve", self._lock):
-            return await self._pool.taken(pod_uid)
+            return self._pool.chosen(pod_uid)
+
+    async def recorded(self) -> None:
+        async with act("record addresses", nullcontext()):
+            await self._pool.settled()
 
     async def attach(
         self, pod_uid: str, netns: str, wishes: PodWishes = NO_WISHES, /

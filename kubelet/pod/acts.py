@@ -1,13 +1,17 @@
 """What is done to one pod on this node: its sandbox, its containers, its network, its end."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from cubernetes.api.causes import cause_of
+from cubernetes.api.core.parts.resources import is_extended
 from cubernetes.api.core.pod import Pod, is_ready
 from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.api.core.podspec.requests import requested
 from cubernetes.api.core.podspec.spec import lasting_containers
 from cubernetes.api.core.podspec.volumes.volume import is_made_from_objects
 from cubernetes.api.errors import Conflict, NotFound
@@ -16,6 +20,7 @@ from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
 from kubelet.files.contents import Content, mark_of
 from kubelet.files.profiles import read_profile
+from kubelet.network.driver import NetworkTrouble
 from kubelet.objects.origins import Origins, given_variables
 from kubelet.pod.decisions import ephemeral, plan, specs
 from kubelet.pod.decisions.security import needs_image_user, seccomp_file_of, security_of
@@ -24,11 +29,26 @@ from kubelet.pod.images import PodImages, container_path
 from kubelet.pod.parts import Parts
 from kubelet.pod.volumes import Message, VolumePart, VolumeTrouble
 from kubelet.pod.wire import Wire
-from kubelet.runtime.driver import SANDBOX, Container, RuntimeTrouble, Security, State
+from kubelet.runtime.driver import (
+    SANDBOX,
+    Container,
+    ContainerSpec,
+    RuntimeTrouble,
+    Security,
+    State,
+)
 
 log = Log(__name__)
 
 RESOLV_CONF = ("machine", "resolv.conf")
+
+
+class Prepared(NamedTuple):
+    """A container that was made beside its sandbox, as the pod wanted it then."""
+
+    pod: Pod
+    spec: ContainerSpec
+    container_id: str
 
 
 class Acts:
@@ -42,14 +62,55 @@ class Acts:
         self.sandbox: Container | None = None
         self.wire = Wire(uid, parts)
         self._written_mark: tuple[object, ...] | None = None
+        # What was made beside the sandbox, for the first container that follows.
+        self._made_volumes: Mapping[str, str] | None = None
+        self._prepared: Prepared | None = None
 
     async def start_sandbox(self, pod: Pod, attempt: int) -> None:
+        """Start the pod's sandbox; its volumes and its first container are made meanwhile."""
         address = await self.wire.reserve(pod)
         host = await self._parts.env.blocking.run(RESOLV_CONF, self._parts.resolv_conf)
         spec = specs.sandbox_spec(pod, attempt, address, self._parts.settings, host)
-        async with self._parts.starts.sandbox():
-            self.sandbox = await self._parts.runtime.start_sandbox(spec)
-        await self.wire.join(pod, self.sandbox)
+        is_first = attempt == 0 and bool(address)
+        sandbox_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # All of these need the disk, whose syncs take as long as the engine takes for a sandbox.
+        recording = asyncio.ensure_future(self._parts.network.recorded())
+        preparing = asyncio.ensure_future(self._prepare(pod, sandbox_id, is_first=is_first))
+
+        async def made(made_id: str) -> None:
+            sandbox_id.set_result(made_id)
+            # A sandbox that ran with an address of which a crash leaves no record would keep
+            # names that are another pod's; one that was never started is made again.
+            await recording
+
+        try:
+            async with self._parts.starts.sandbox():
+                self.sandbox = await self._parts.runtime.start_sandbox(spec, made)
+            await self.wire.join(pod, self.sandbox)
+            await preparing
+        finally:
+            for work in (sandbox_id, recording, preparing):
+                work.cancel()
+            await asyncio.gather(recording, preparing, return_exceptions=True)
+
+    async def _prepare(self, pod: Pod, sandbox_id: asyncio.Future[str], *, is_first: bool) -> None:
+        """Make the pod's volumes and, where nothing was made before, its first container.
+
+        What cannot be made is told, or waited for, when the container is to start.
+        """
+        wanted = [*pod.spec.init_containers, *pod.spec.containers][0]
+        try:
+            self._made_volumes = await self.prepare_volumes(pod)
+            if not is_first or not await self.images.is_ready(wanted):
+                return
+            if any(map(is_extended, requested(pod.spec))):
+                return  # another may be given its devices before it starts
+            spec = await self._spec(pod, wanted, 0, self._made_volumes)
+            made_id = await self._parts.runtime.make_container(spec, await sandbox_id)
+        except (RuntimeTrouble, NetworkTrouble, VolumeTrouble) as error:
+            log.debug("not made beside the sandbox", why=error, cause=self.cause)
+            return
+        self._prepared = Prepared(pod, spec, made_id)
 
     async def is_wired(self, pod: Pod) -> bool:
         """Whether this life has seen the running sandbox wired, or there is none to wire."""
@@ -70,23 +131,20 @@ class Acts:
         if sandbox is None or wanted is None:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
-        if not await self.images.ensure(pod, wanted, attempt):
+        prepared = self._taken(pod, name, attempt)
+        if not await self.images.ensure(pod, wanted, attempt, is_here=prepared is not None):
             return ""
-        security = await self._security(pod, wanted)
-        volumes = await self.prepare_volumes(pod)
-        origins = await self._origins(pod, wanted)
-        memory_bytes = self._parts.node_memory_bytes
-        parts = await self._bound_parts(pod, wanted, volumes, origins)
-        message_file = await self._message_file(Message(self.uid, name, attempt))
-        if not ephemeral.is_ephemeral(pod, name):
-            await self._parts.devices.give(pod)
-        devices = await self._parts.devices.allotment(pod, name)
-        spec = specs.container_spec(
-            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file,
-            devices, target_id,
-        )  # fmt: skip
+        volumes, self._made_volumes = self._made_volumes, None
+        is_new = self.has_new_content(pod)
+        if volumes is None or is_new:
+            volumes = await self.prepare_volumes(pod)
+        made_id = ""
+        if prepared is not None and not is_new:
+            spec, made_id = prepared.spec, prepared.container_id
+        else:
+            spec = await self._spec(pod, wanted, attempt, volumes, target_id)
         async with self._parts.starts.container():
-            started = await self._parts.runtime.start_container(spec, sandbox.id)
+            started = await self._parts.runtime.start_container(spec, sandbox.id, made_id)
         for reason in ("Created", "Started"):
             message, path = f"{reason} container {name}", container_path(pod, name)
             self._parts.recorder.record(Record(pod, reason, message, field_path=path))
@@ -96,6 +154,36 @@ class Acts:
             self._parts.recorder.record(Record(pod, "Killing", message, field_path=path))
             return started.id
         return ""
+
+    def _taken(self, pod: Pod, name: str, attempt: int) -> Prepared | None:
+        """Return what was prepared for this very start, and forget it: it is good for one."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or prepared.pod is not pod:
+            return None
+        wanted = (prepared.spec.name, prepared.spec.attempt)
+        return prepared if wanted == (name, attempt) else None
+
+    async def _spec(
+        self,
+        pod: Pod,
+        wanted: Wanted,
+        attempt: int,
+        volumes: Mapping[str, str],
+        target_id: str = "",
+    ) -> ContainerSpec:
+        """Return what a container is made of, with all that it needs on this node made."""
+        security = await self._security(pod, wanted)
+        origins = await self._origins(pod, wanted)
+        memory_bytes = self._parts.node_memory_bytes
+        parts = await self._bound_parts(pod, wanted, volumes, origins)
+        message_file = await self._message_file(Message(self.uid, wanted.name, attempt))
+        if not ephemeral.is_ephemeral(pod, wanted.name):
+            await self._parts.devices.give(pod)
+        devices = await self._parts.devices.allotment(pod, wanted.name)
+        return specs.container_spec(
+            pod, wanted, attempt, volumes, memory_bytes, origins, parts, security, message_file,
+            devices, target_id,
+        )  # fmt: skip
 
     async def before_stop(self, pod: Pod | None, found: Container, grace_s: float) -> float:
         """Run a container's preStop hook within its grace; return what is left of it."""

@@ -57,8 +57,18 @@ class PodImages:
             and not fetch.is_done
         }
 
-    async def ensure(self, pod: Pod, wanted: Wanted, attempt: int) -> bool:
+    async def is_ready(self, wanted: Wanted) -> bool:
+        """Whether a container's image is here and its policy takes it. Raises: RuntimeTrouble."""
+        if wanted.image_pull_policy == "Always":
+            return False
+        return await self._parts.runtime.image_id(wanted.image) is not None
+
+    async def ensure(
+        self, pod: Pod, wanted: Wanted, attempt: int, *, is_here: bool = False
+    ) -> bool:
         """Have the image of a container on this node, by its pull policy; False: it is on its way.
+
+        is_here: a container has just been made of it.
 
         Raises: RuntimeTrouble: it cannot be had, or the pull that was begun has failed.
         """
@@ -71,7 +81,7 @@ class PodImages:
             return True
         path = container_path(pod, wanted.name)
         self._drop(wanted.name)
-        is_here = await self._parts.runtime.image_id(wanted.image) is not None
+        is_here = is_here or await self._parts.runtime.image_id(wanted.image) is not None
         if is_here and wanted.image_pull_policy != "Always":
             message = f'Container image "{wanted.image}" already present on machine'
             self._parts.recorder.record(Record(pod, "Pulled", message, field_path=path))

@@ -7,8 +7,8 @@ it. What a container is stands in its labels, so a driver that starts after any 
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Generator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,6 @@ from kubelet.runtime.cgroup import (
     CGROUP_ROOT,
     V1,
     V1_AND_V2,
-    group_folders,
-    hierarchies,
     oom_score_floor,
     pod_cgroup,
 )
@@ -41,6 +39,7 @@ from kubelet.runtime.driver import (
     LocalImage,
     Login,
     LogOptions,
+    Made,
     Mount,
     RuntimeDown,
     RuntimeTrouble,
@@ -48,7 +47,9 @@ from kubelet.runtime.driver import (
     SandboxSpec,
     State,
     unheard,
+    unheeded,
 )
+from kubelet.runtime.groups import remove_groups
 from kubelet.runtime.pulls.docker_pull import PULL_SILENCE_S, Pulls
 from kubelet.runtime.witness import Processes, Witness
 
@@ -164,7 +165,7 @@ class DockerRuntime:
     async def load(self, archive: AsyncIterable[bytes]) -> None:
         await self._pulls.load(archive)
 
-    async def start_sandbox(self, spec: SandboxSpec) -> Container:
+    async def start_sandbox(self, spec: SandboxSpec, made: Made = unheeded) -> Container:
         with _trouble("CreatePodSandboxError"):
             spec = replace(spec, oom_score_adj=max(spec.oom_score_adj, self._oom_floor))
             parent = await self._pod_cgroup(spec.pod_uid)
@@ -172,17 +173,28 @@ class DockerRuntime:
             looked = (self._proc / "sys/net/ipv6").exists
             has_ipv6 = await self._blocking.run(("ipv6", ""), looked)
             body = words.sandbox_body(spec, parent, folder, has_ipv6=has_ipv6)
-            return await self._started(await self._made(spec, body))
+            found = await self._made(spec, body)
+            await made(found if isinstance(found, str) else found.id)
+            return await self._started(found)
 
-    async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
+    async def make_container(self, spec: ContainerSpec, sandbox_id: str) -> str:
+        found = await self._container_made(spec, sandbox_id)
+        return found if isinstance(found, str) else found.id
+
+    async def start_container(
+        self, spec: ContainerSpec, sandbox_id: str, made_id: str = ""
+    ) -> Container:
+        made = made_id or await self._container_made(spec, sandbox_id)
+        with _trouble("RunContainerError"):
+            return await self._started(made)
+
+    async def _container_made(self, spec: ContainerSpec, sandbox_id: str) -> Container | str:
         with _trouble("CreateContainerError"):
             score = max(spec.oom_score_adj, self._oom_floor)
             mounts = [*await self._names_mounted(spec, sandbox_id), *spec.mounts]
             spec = replace(spec, oom_score_adj=score, mounts=mounts)
             parent = await self._pod_cgroup(spec.pod_uid)
-            made = await self._made(spec, words.container_body(spec, sandbox_id, parent))
-        with _trouble("RunContainerError"):
-            return await self._started(made)
+            return await self._made(spec, words.container_body(spec, sandbox_id, parent))
 
     async def _names_mounted(self, spec: ContainerSpec, sandbox_id: str) -> list[Mount]:
         """Return the mounts that tell a container its sandbox's names, where it has none there."""
@@ -372,17 +384,13 @@ class DockerRuntime:
         self, spec: SandboxSpec | ContainerSpec, body: dict[str, object]
     ) -> Container | str:
         """Create the container, or find the one that an earlier call made; return it or its id."""
-        query = {"name": words.container_name(spec)}
+        path, query = "/containers/create", {"name": words.container_name(spec)}
         for is_last in (False, True):
             if isinstance(spec, SandboxSpec):
                 await self._names.write(query["name"], words.name_files(spec))
             try:
                 created = await self._api.call(
-                    "POST",
-                    "/containers/create",
-                    query=query,
-                    body=body,
-                    deadline_s=CREATE_DEADLINE_S,
+                    "POST", path, query=query, body=body, deadline_s=CREATE_DEADLINE_S
                 )
             except EngineError as refused:
                 if refused.status != 409 or is_last:
@@ -475,14 +483,6 @@ class DockerRuntime:
             await self._blocking.run(("groups", parent), remove)
         except OSError as error:
             log.warning("control groups not removed", parent=parent, why=error)
-
-
-def remove_groups(proc: Path, kinds: Collection[str], parent: str) -> None:
-    mounts = hierarchies((proc / "mounts").read_text(), kinds=kinds)
-    for folder in group_folders(mounts, parent):
-        with suppress(OSError):
-            Path(folder).rmdir()
-            Path(folder).parent.rmdir()
 
 
 def _grace(grace_s: float) -> dict[str, str]:

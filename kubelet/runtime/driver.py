@@ -4,7 +4,7 @@ Every container belongs to a pod (uid) and carries what is needed to find it aga
 of anything: the runtime's own labels are the record. `SANDBOX` names the pause container.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -275,6 +275,13 @@ class LocalImage:
     id: str = ""
 
 
+type Made = Callable[[str], Awaitable[None]]  # with the id of what is made
+
+
+async def unheeded(_container_id: str) -> None:
+    """Do nothing between making a sandbox and starting it."""
+
+
 class RuntimeDriver(Protocol):
     """Every method is idempotent in effect: the kubelet repeats it after a crash.
 
@@ -339,15 +346,29 @@ class RuntimeDriver(Protocol):
         """
         ...
 
-    async def start_sandbox(self, spec: SandboxSpec) -> Container:
+    async def start_sandbox(self, spec: SandboxSpec, made: Made = unheeded) -> Container:
         """Return the running sandbox of the pod with that attempt, making it if need be.
+
+        made: awaited with its id before it is started; where it raises, the sandbox stays unstarted
+        and is made again, with the names that it is to know then, by the next call.
 
         Raises: RuntimeTrouble with reason CreatePodSandboxError.
         """
         ...
 
-    async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
+    async def make_container(self, spec: ContainerSpec, sandbox_id: str) -> str:
+        """Return the id of the container with that name and attempt, made and not started.
+
+        Its sandbox need not run yet. Raises: RuntimeTrouble with reason CreateContainerError.
+        """
+        ...
+
+    async def start_container(
+        self, spec: ContainerSpec, sandbox_id: str, made_id: str = ""
+    ) -> Container:
         """Return the container with that name and attempt, made and started if need be.
+
+        made_id: what make_container has returned for this very spec, if it was asked.
 
         Raises: RuntimeTrouble with reason CreateContainerError or RunContainerError.
         """

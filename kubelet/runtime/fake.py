@@ -24,6 +24,7 @@ from kubelet.runtime.driver import (
     LocalImage,
     Login,
     LogOptions,
+    Made,
     Mount,
     RuntimeDown,
     RuntimeTrouble,
@@ -31,6 +32,7 @@ from kubelet.runtime.driver import (
     SandboxSpec,
     State,
     unheard,
+    unheeded,
 )
 from kubelet.runtime.fake_exec import (
     Command,
@@ -38,6 +40,7 @@ from kubelet.runtime.fake_exec import (
     FakeExecution,
     KeptLife,
     Line,
+    Listeners,
     check_name,
     read_log,
     write_lines,
@@ -45,7 +48,6 @@ from kubelet.runtime.fake_exec import (
 
 CALL_S = 0.002
 DEADLINE_S = 10.0
-EVENTS_HELD_MAX = 1024
 TERM_CODE, KILL_CODE, REBOOT_CODE = 143, 137, 255
 
 
@@ -119,7 +121,7 @@ class FakeMachine:
         self.lost_reply_count = 0  # so many of the next calls take effect and still fail
         self.layer_bytes: dict[str, int] = {}  # what containers of a name have written to disk
         self.lives: dict[str, _Life] = {}
-        self._listeners: list[asyncio.Queue[str | None]] = []
+        self.listeners = Listeners()
         self._made_count = 0
 
     def behaviour(self, image: str) -> Behaviour:
@@ -139,12 +141,9 @@ class FakeMachine:
         life = self.lives.get(container_id)
         return life is not None and life.container.state is State.RUNNING
 
-    def create(self, spec: SandboxSpec | ContainerSpec, sandbox_id: str = "") -> _Life:
+    def create(self, spec: SandboxSpec | ContainerSpec, name: str, sandbox_id: str) -> _Life:
         """Make a container that does not run yet, in a sandbox."""
         self._made_count += 1
-        name, spec_hash = (
-            (SANDBOX, "") if isinstance(spec, SandboxSpec) else (spec.name, spec.spec_hash)
-        )
         container = Container(
             id=f"{self._made_count:064x}",
             pod_uid=spec.pod_uid,
@@ -155,7 +154,7 @@ class FakeMachine:
             state=State.CREATED,
             image=spec.image,
             image_id=image_id_of(spec.image),
-            spec_hash=spec_hash,
+            spec_hash=spec.spec_hash if isinstance(spec, ContainerSpec) else "",
             created_at=self.clock.now(),
             sandbox_id=sandbox_id,
             held=spec.held if isinstance(spec, ContainerSpec) else "",
@@ -163,10 +162,9 @@ class FakeMachine:
         life = self.lives[container.id] = _Life(
             container,
             self.behaviour(spec.image),
-            dict(spec.env) if isinstance(spec, ContainerSpec) else {},
-            spec.mounts if isinstance(spec, ContainerSpec) else (),
         )
         if isinstance(spec, ContainerSpec):
+            life.env, life.mounts = dict(spec.env), spec.mounts
             life.has_stdin, life.is_stdin_once = spec.has_stdin, spec.is_stdin_once
             life.target_id = spec.target_id
         return life
@@ -246,22 +244,7 @@ class FakeMachine:
 
     def break_streams(self) -> None:
         """End every stream of events, as a restart of the engine does."""
-        for listener in self._listeners:
-            if listener.full():
-                listener.get_nowait()
-            listener.put_nowait(None)
-        self._listeners.clear()
-
-    def listen(self) -> asyncio.Queue[str | None]:
-        """Return a queue of the uids of pods with news; None ends it."""
-        listener: asyncio.Queue[str | None] = asyncio.Queue(EVENTS_HELD_MAX)
-        self._listeners.append(listener)
-        return listener
-
-    def leave(self, listener: asyncio.Queue[str | None]) -> None:
-        """Hear no more."""
-        if listener in self._listeners:
-            self._listeners.remove(listener)
+        self.listeners.end()
 
     def close(self) -> None:
         """End every story that is still to come."""
@@ -280,13 +263,7 @@ class FakeMachine:
 
     def _tell(self, life: _Life) -> None:
         life.notify()
-        for listener in list(self._listeners):
-            if listener.full():  # too slow: its stream ends, and it lists again
-                self._listeners.remove(listener)
-                listener.get_nowait()
-                listener.put_nowait(None)
-            else:
-                listener.put_nowait(life.container.pod_uid)
+        self.listeners.tell(life.container.pod_uid)
 
 
 IMAGE_BYTES = 64 << 20  # of each of its images
@@ -373,27 +350,33 @@ class FakeRuntime:
             raise RuntimeTrouble("ErrImagePull", f"an archive: {error}") from error
         self._answered()
 
-    async def start_sandbox(self, spec: SandboxSpec) -> Container:
+    async def start_sandbox(self, spec: SandboxSpec, made: Made = unheeded) -> Container:
         await self._asked()
         found = self._machine.found(spec.pod_uid, SANDBOX, spec.attempt)
         if found is not None and found.container.state is State.EXITED:
             self._machine.remove(found.container.id)
-        return await self._started(spec, SANDBOX, "CreatePodSandboxError")
+        life = self._made(spec, "CreatePodSandboxError")
+        await made(life.container.id)
+        return await self._started(life)
 
-    async def start_container(self, spec: ContainerSpec, sandbox_id: str) -> Container:
+    async def make_container(self, spec: ContainerSpec, sandbox_id: str) -> str:
         await self._asked()
-        sandbox = self._machine.lives.get(sandbox_id)
-        if sandbox is None or sandbox.container.state is not State.RUNNING:
+        life = self._made(spec, "CreateContainerError", sandbox_id)
+        self._answered()
+        return life.container.id
+
+    async def start_container(
+        self, spec: ContainerSpec, sandbox_id: str, made_id: str = ""
+    ) -> Container:
+        await self._asked()
+        if made_id and made_id not in self._machine.lives:
+            raise RuntimeTrouble("RunContainerError", f"No such container: {made_id}")
+        if not self._machine.is_running(sandbox_id):
             raise RuntimeTrouble("CreateContainerError", "the sandbox does not run")
         if spec.target_id and not self._machine.is_running(spec.target_id):
             told = f"cannot join the processes of {spec.target_id}: it does not run"
             raise RuntimeTrouble("RunContainerError", told)
-        found = self._machine.found(spec.pod_uid, spec.name, spec.attempt)
-        it = found.container if found is not None else None
-        is_new = it is not None and it.state is State.CREATED
-        if it is not None and is_new and (it.sandbox_id, it.held) != (sandbox_id, spec.held):
-            self._machine.remove(it.id)
-        return await self._started(spec, spec.name, "CreateContainerError", sandbox_id)
+        return await self._started(self._made(spec, "CreateContainerError", sandbox_id))
 
     async def stop(self, container_id: str, grace_s: float) -> None:
         await self._asked()
@@ -457,25 +440,31 @@ class FakeRuntime:
 
     async def events(self) -> AsyncGenerator[str, None]:
         await self._asked()
-        listener = self._machine.listen()
+        listener = self._machine.listeners.listen()
         try:
             yield ""
             while (pod_uid := await listener.get()) is not None:
                 yield pod_uid
         finally:
-            self._machine.leave(listener)
+            self._machine.listeners.leave(listener)
 
     async def close(self) -> None:
         """Let go: nothing of the machine changes."""
 
-    async def _started(
-        self, spec: SandboxSpec | ContainerSpec, name: str, reason: str, sandbox_id: str = ""
-    ) -> Container:
+    def _made(self, spec: SandboxSpec | ContainerSpec, reason: str, sandbox_id: str = "") -> _Life:
+        """Return the container of that name and attempt; one that serves no more is made anew."""
+        name, held = (SANDBOX, "") if isinstance(spec, SandboxSpec) else (spec.name, spec.held)
         life = self._machine.found(spec.pod_uid, name, spec.attempt)
-        if life is None:
-            if spec.image not in self._machine.images:
-                raise RuntimeTrouble(reason, f"No such image: {spec.image}")
-            life = self._machine.create(spec, sandbox_id)
+        it = life.container if life is not None else None
+        is_new = it is not None and it.state is State.CREATED
+        if it is not None and is_new and (it.sandbox_id, it.held) != (sandbox_id, held):
+            self._machine.remove(it.id)
+            life = None
+        if life is None and spec.image not in self._machine.images:
+            raise RuntimeTrouble(reason, f"No such image: {spec.image}")
+        return life or self._machine.create(spec, name, sandbox_id)
+
+    async def _started(self, life: _Life) -> Container:
         if life.container.state is State.CREATED:
             await self._clock.sleep(life.behaviour.start_s)
             if life.behaviour.start_error:

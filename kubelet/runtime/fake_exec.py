@@ -14,6 +14,7 @@ from kubelet.runtime.docker_words import NotAReference, image_reference
 from kubelet.runtime.driver import AttachSpec, ExecSpec, LogOptions, Output, RuntimeTrouble
 
 STDIN_PIECES_MAX = 4
+EVENTS_HELD_MAX = 1024
 LOG_FILE = "lines"
 NOT_FOUND_CODE, HANGUP_CODE, KILL_CODE = 127, 129, 137
 
@@ -241,3 +242,38 @@ def check_name(image: str) -> None:
         image_reference(image)
     except NotAReference as error:
         raise RuntimeTrouble("InvalidImageName", str(error)) from error
+
+
+class Listeners:
+    """Who hears of news of pods, by their uids."""
+
+    def __init__(self) -> None:
+        self._queues: list[asyncio.Queue[str | None]] = []
+
+    def listen(self) -> asyncio.Queue[str | None]:
+        """Return a queue of the uids of pods with news; None ends it."""
+        queue: asyncio.Queue[str | None] = asyncio.Queue(EVENTS_HELD_MAX)
+        self._queues.append(queue)
+        return queue
+
+    def leave(self, queue: asyncio.Queue[str | None]) -> None:
+        """Hear no more."""
+        if queue in self._queues:
+            self._queues.remove(queue)
+
+    def tell(self, pod_uid: str) -> None:
+        for queue in list(self._queues):
+            if queue.full():  # too slow: its stream ends, and it lists again
+                self._queues.remove(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(pod_uid)
+
+    def end(self) -> None:
+        """End every queue."""
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+        self._queues.clear()

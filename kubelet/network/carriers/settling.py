@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 from cubernetes.host.blocking import Blocking
@@ -25,7 +25,7 @@ async def off[**P, T](
 
 @asynccontextmanager
 async def act(
-    what: str, lock: asyncio.Lock, deadline_s: float = DEADLINE_S
+    what: str, lock: AbstractAsyncContextManager[None], deadline_s: float = DEADLINE_S
 ) -> AsyncGenerator[None, None]:
     """Do one thing at a time, within the deadline, and tell failure in the kubelet's words."""
     try:

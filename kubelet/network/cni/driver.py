@@ -7,7 +7,7 @@ plugins give addresses and carry packets, and no peer concerns this driver.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from weakref import WeakValueDictionary
@@ -124,13 +124,19 @@ class CniNetwork:
     async def reserve(self, pod_uid: str) -> IPv4Address | None:
         async with act("reserve", self._lock):
             self._prepared()
-            return await self._pool.taken(pod_uid) if self._pool is not None else None
+            return self._pool.chosen(pod_uid) if self._pool is not None else None
+
+    async def recorded(self) -> None:
+        if self._pool is not None:
+            async with act("record addresses", nullcontext()):
+                await self._pool.settled()
 
     async def attach(
         self, pod_uid: str, netns: str, wishes: PodWishes = NO_WISHES, /
     ) -> IPv4Address:
         async with self._turn(pod_uid, "attach"):
             bound, wish = self._prepared(), await self.reserve(pod_uid)
+            await self.recorded()
             place = await off(self._blocking, place_of, netns)
             if place == NOWHERE:
                 raise NetworkTrouble(f"attach: there is no network namespace at {netns}")

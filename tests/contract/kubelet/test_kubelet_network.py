@@ -13,10 +13,12 @@ from kubelet.mending import LASTING_S, LOOK_S, Lasting, lasting_after
 from kubelet.network.driver import Damage, Interface
 from kubelet.network.ipam import Addresses
 from kubelet.pod.decisions.networks import STATUS
+from kubelet.runtime.driver import SANDBOX, State
 from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world
 from tests.given import a_container, a_pod
 from tests.simulation.loop import run_simulated
 
+LONG_S = 600.0
 MENDED_S = 5.0  # what a user is promised
 NOTICED_S = LASTING_S + 2 * LOOK_S + 2.0
 
@@ -270,3 +272,40 @@ def test_a_kubelet_that_begins_again_expects_its_pods_before_it_has_looked_at_an
                 assert told.index(("lead", uid)) < told.index(("seen", uid))
 
     run_simulated(story(), "network")
+
+
+def test_no_sandbox_runs_at_an_address_of_which_a_crash_would_leave_no_record() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            machine = world.machine
+            machine.fabric.record_s = LONG_S
+            await world.make(a_pod("lost", containers=[a_container(image=IMAGE)]))
+
+            def sandboxes() -> dict[str, State]:
+                lives = machine.runtime.lives.values()
+                found = [one.container for one in lives if one.container.name == SANDBOX]
+                return {one.pod_name: one.state for one in found}
+
+            async def is_made() -> bool:
+                return sandboxes() == {"lost": State.CREATED}
+
+            await world.until(is_made)
+            held = machine.fabric.addresses
+            assert held is not None
+            (early,) = held.held.values()
+
+            # Nothing on the disk knows of that address: another pod gets it in the next life.
+            await world.end()
+            machine.fabric.record_s = 0.0
+            await world.admin.delete(Pod, "lost", "default", grace_s=0)
+            await world.make(a_pod("web", containers=[a_container(image=IMAGE)]))
+            world.begin()
+            await world.until(lambda: world.is_phase("Running"))
+            assert (await world.pod()).status.pod_ip == str(early)
+
+            async def is_alone() -> bool:
+                return sandboxes() == {"web": State.RUNNING}
+
+            await world.until(is_alone)
+
+    run_simulated(story(), "network", limit_s=7200)

@@ -11,7 +11,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.host.web.messages import Identity, Request
 from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour
-from tests.contract.kubelet.test_kubelet import World, a_world, lived
+from tests.contract.kubelet.test_kubelet import World, a_world, lived, settings_of
 from tests.contract.kubelet.test_probes import is_ready, reasons
 from tests.given import NOW, a_container, a_pod
 
@@ -300,5 +300,89 @@ def test_a_corrected_image_is_tried_at_once_and_its_failures_are_counted_anew() 
             await world.env.clock.sleep(600)
             await with_image("cubernetes/pulled:1")
             assert await world.until(lambda: world.is_phase("Running")) < 2
+
+    lived(story)
+
+
+def the_found(world: World) -> dict[str, tuple[str, State]]:
+    """Return the ids and states of all that is there, by name."""
+    lives = world.machine.runtime.lives.values()
+    return {one.container.name: (one.container.id, one.container.state) for one in lives}
+
+
+@pytest.mark.parametrize("ends", ["never", "kubelet", "pod"])
+def test_the_first_container_is_made_while_its_sandbox_starts(ends: str) -> None:
+    """And it is the one that runs; nothing is left of it where the kubelet or the pod ends."""
+
+    async def story() -> None:
+        async with a_world() as world:
+            pause = settings_of(world.machine).pause_image
+            world.machine.runtime.behaviours[pause] = Behaviour(start_s=30.0)
+            await world.make(a_pod("web", containers=[a_container("main"), a_container("more")]))
+
+            async def is_made() -> bool:
+                return len(the_found(world)) == 2
+
+            await world.until(is_made)
+            found = the_found(world)
+            assert {name: state for name, (_, state) in found.items()} == {
+                SANDBOX: State.CREATED,
+                "main": State.CREATED,
+            }
+            if ends == "kubelet":
+                await world.end()
+                world.begin()
+            if ends == "pod":
+                await world.admin.delete(Pod, "web", "default")
+                await world.until(world.is_gone)
+                assert the_found(world) == {}
+                return
+            await world.until(lambda: world.is_phase("Running"))
+            ids = {name: one_id for name, (one_id, _) in the_found(world).items()}
+            assert ids.keys() == {SANDBOX, "main", "more"}
+            assert len(world.machine.runtime.lives) == len(ids)
+            if ends == "never":
+                assert ids["main"] == found["main"][0]
+            assert len(await reasons(world, "Started")) == 2
+
+    lived(story)
+
+
+def test_what_was_made_beside_a_sandbox_that_never_ran_serves_the_next_one() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            pause = settings_of(world.machine).pause_image
+            world.machine.runtime.behaviours[pause] = Behaviour(start_error="no room")
+            await world.make(a_pod("web", containers=[a_container("main")]))
+
+            async def is_made() -> bool:
+                return "main" in the_found(world)
+
+            await world.until(is_made)
+            for life in world.machine.runtime.lives.values():
+                life.behaviour = Behaviour()
+            world.machine.runtime.behaviours[pause] = Behaviour()
+            await world.until(lambda: world.is_phase("Running"))
+            assert {state for _, state in the_found(world).values()} == {State.RUNNING}
+            assert len(world.machine.runtime.lives) == 2
+
+    lived(story)
+
+
+def test_no_container_is_made_early_whose_image_is_to_be_asked_for() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            pause = settings_of(world.machine).pause_image
+            world.machine.runtime.behaviours[pause] = Behaviour(start_s=30.0)
+            always = replaced(a_container("main"), image_pull_policy="Always")
+            await world.make(a_pod("web", containers=[always]))
+
+            async def has_volumes() -> bool:
+                return SANDBOX in the_found(world) and bool(world.machine.disk.volumes)
+
+            await world.until(has_volumes)
+            await world.env.clock.sleep(10)
+            assert the_found(world).keys() == {SANDBOX}
+            await world.until(lambda: world.is_phase("Running"))
 
     lived(story)

@@ -16,7 +16,7 @@ from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import replaced
 from kubelet.pod.volumes import UnderWay
 from kubelet.runtime.fake import Behaviour
-from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world, lived
+from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world, lived, settings_of
 from tests.contract.kubelet.test_kubelet_objects import begin_cuttable, end_main, meta, waits_for
 from tests.given import a_container, a_pod
 
@@ -229,5 +229,28 @@ def test_a_volume_that_takes_long_is_gone_on_with_at_once_and_is_no_failure(
             assert await world.until(lambda: world.is_phase("Running")) < 20
             await world.env.clock.sleep(10)
             assert await told(world, "FailedMount") == []
+
+    lived(story)
+
+
+def test_volumes_are_made_while_the_sandbox_starts_of_what_they_are_when_containers_do() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            behaviours = world.machine.runtime.behaviours
+            behaviours[settings_of(world.machine).pause_image] = Behaviour(start_s=30.0)
+            behaviours[IMAGE] = Behaviour(exits_after_s=0.0)  # before a look could mend its files
+            await world.admin.create(ConfigMap(metadata=meta("shop"), data={"a": "1"}))
+            pod = a_pod_of("web", {"configMap": {"name": "shop"}})
+            await world.make(replaced(pod, spec=replaced(pod.spec, restart_policy="Never")))
+
+            async def is_made() -> bool:
+                return await files_of(world) == {"a": b"1"}
+
+            assert await world.until(is_made) < UPDATE_S
+            assert world.machine.running() == []
+            live = await world.admin.get(ConfigMap, "shop", "default")
+            await world.admin.update(replaced(live, data={"a": "2"}))
+            await world.until(lambda: world.is_phase("Succeeded"))
+            assert await files_of(world) == {"a": b"2"}
 
     lived(story)
