@@ -101,14 +101,37 @@ class _Walk:
                 os.close(made)
 
 
+def part_opened(root: Path, path: str, target: Path, *, is_made: bool) -> int | None:
+    """Return a descriptor as opened_beneath; None: target is an empty folder in its place.
+
+    In the volume, a folder would bar the way of what comes to be there.
+
+    Raises: Escape, OSError.
+    """
+    try:
+        return opened_beneath(root, path, is_made=is_made)
+    except FileNotFoundError:
+        if is_made or not root.is_dir():  # A volume that is not there is no missing part.
+            raise
+    _make_folder(target)
+    target.chmod(0o755)  # mkdir obeys the umask; containers run as any user
+    return None
+
+
 def make_target(target: Path, source: int) -> None:
     """Make the file or folder that a descriptor of the same kind is bound to."""
-    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     if stat.S_ISDIR(os.fstat(source).st_mode):
-        if target.is_file():
-            target.unlink()
-        target.mkdir(exist_ok=True)
-    else:
-        if target.is_dir():
-            target.rmdir()
-        target.touch()
+        _make_folder(target)
+        return
+    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if target.is_dir():
+        target.rmdir()
+    target.touch()
+
+
+def _make_folder(target: Path) -> None:
+    """Make a folder, also where a file of its name is."""
+    target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if target.is_file():
+        target.unlink()
+    target.mkdir(exist_ok=True)

@@ -228,7 +228,13 @@ class Acts:
             name = wanted.volume_mounts[index].name
             is_made = name not in made
             part = VolumePart(self.uid, wanted.name, index, name, volumes[name], path, is_made)
-            bound[index] = await self._parts.volumes.bind(part)
+            found = await self._parts.volumes.bind(part)
+            bound[index] = found.path
+            if not found.is_there:
+                at = wanted.volume_mounts[index].mount_path
+                told = f"volume {name} has no {path[:255]}: {at} is an empty folder"
+                field = container_path(pod, wanted.name)
+                self._parts.recorder.record(Record(pod, "SubPathMissing", told, "Warning", field))
         return bound
 
     def has_new_content(self, pod: Pod) -> bool:

@@ -30,7 +30,7 @@ from kubelet.eviction.storage import MESSAGES
 from kubelet.files.contents import EMPTY, Content, File, Missing, files_of
 from kubelet.files.ownership import ChangePolicy, Handover
 from kubelet.files.places import NONE_CLAIMED, Claimed, NodeFolder
-from kubelet.files.subpath import make_target, opened_beneath
+from kubelet.files.subpath import make_target, part_opened
 from kubelet.files.writing import FOLDER_MODE, is_written, write
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -63,7 +63,8 @@ class UnderWay(VolumeTrouble):
 class VolumePart(NamedTuple):
     """A part of a volume, as one mount of a container names it.
 
-    folder: the volume's path on this node. is_made: it is made where it is not there.
+    folder: the volume's path on this node. is_made: it is made where it is not there; else an empty
+    folder that is in no volume stands in for it.
     """
 
     pod_uid: str
@@ -73,6 +74,13 @@ class VolumePart(NamedTuple):
     folder: str
     path: str
     is_made: bool
+
+
+class Bound(NamedTuple):
+    """A part of a volume on this node. is_there: it is no folder that stands in for it."""
+
+    path: str
+    is_there: bool = True
 
 
 class Message(NamedTuple):
@@ -96,7 +104,7 @@ class Volumes(Protocol):
         """
         ...
 
-    async def bind(self, part: VolumePart) -> str:
+    async def bind(self, part: VolumePart) -> Bound:
         """Return a path that is this part of a volume, whatever becomes of its name."""
         ...
 
@@ -160,17 +168,20 @@ class DiskVolumes:
             await self._write(pod.metadata.uid, name, wanted, content)
         return paths
 
-    async def bind(self, part: VolumePart) -> str:
+    async def bind(self, part: VolumePart) -> Bound:
         target = self._root / part.pod_uid / PARTS / part.container / str(part.mount_index)
         key = ("volume", f"{part.pod_uid}/{part.volume}")
         run = partial(self._blocking.run, key, deadline_s=self._deadline_s)
-        opened = partial(opened_beneath, Path(part.folder), part.path, is_made=part.is_made)
+        root, is_made = Path(part.folder), part.is_made
+        opened = partial(part_opened, root, part.path, target, is_made=is_made)
         what = f"volume {part.volume}: subPath {part.path[:255]}"
         try:
             if target in await run(partial(mounts_below, self._mounts, target)):
                 # Of a container before, which has its own copy of the mount.
                 await self._commands.run(["umount", str(target)])
             source = await run(opened)
+            if source is None:
+                return Bound(str(target), is_there=False)
             try:
                 await run(partial(make_target, target, source))
                 # By the descriptor: another file of that name would be another's.
@@ -183,7 +194,7 @@ class DiskVolumes:
             raise VolumeTrouble(f"{what}: {said(error)}") from error
         except CommandFailed as error:
             raise VolumeTrouble(f"{what}: {error}") from error
-        return str(target)
+        return Bound(str(target))
 
     async def message_file(self, message: Message) -> str:
         path = self._message_path(message)

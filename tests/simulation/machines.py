@@ -20,7 +20,7 @@ from kubelet.files.places import NONE_CLAIMED, Claimed
 from kubelet.measure.usage import PodGroup, Tree, Usage
 from kubelet.network.fake import FakeFabric, FakeNetwork
 from kubelet.node.capacity import MachineFacts
-from kubelet.pod.volumes import Message, VolumePart, VolumeTrouble, files_by_volume, place_in
+from kubelet.pod.volumes import Bound, Message, VolumePart, VolumeTrouble, files_by_volume, place_in
 from kubelet.probes.fake import FakeAsker
 from kubelet.run import Machine
 from kubelet.runtime.driver import State
@@ -95,8 +95,10 @@ class Disk:
             found[volume.name] = place.path.path if place else f"/volumes/{volume.name}"
         return found
 
-    async def bind(self, part: VolumePart) -> str:
-        return f"{part.folder}/{part.path}"
+    async def bind(self, part: VolumePart) -> Bound:
+        files = self.files.get((part.pod_uid, part.volume), {})
+        is_there = part.is_made or part.path in files
+        return Bound(f"{part.folder}/{part.path}", is_there)
 
     async def message_file(self, message: Message) -> str:
         return f"/messages/{message.container}-{message.attempt}"

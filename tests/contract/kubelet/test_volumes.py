@@ -119,6 +119,29 @@ def test_a_pod_waits_for_what_its_volume_requires_and_starts_as_soon_as_it_is_th
     lived(story)
 
 
+def test_a_part_that_a_configmap_lacks_holds_up_no_pod_and_is_told() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            await world.admin.create(ConfigMap(metadata=meta("shop"), data={"a": "1"}))
+            pod = a_pod_of("web", {"configMap": {"name": "shop"}})
+            mounts = tuple(
+                VolumeMount(name="files", mount_path=f"/etc/{key}", sub_path=key) for key in "ab"
+            )
+            container = replaced(pod.spec.containers[0], volume_mounts=mounts)
+            await world.make(replaced(pod, spec=replaced(pod.spec, containers=(container,))))
+            await world.until(lambda: world.is_phase("Running"))
+
+            async def is_told() -> bool:
+                return await told(world, "SubPathMissing") == [
+                    "volume files has no b: /etc/b is an empty folder"
+                ]
+
+            await world.until(is_told)
+            assert await told(world, "FailedMount") == []
+
+    lived(story)
+
+
 def test_an_object_that_goes_leaves_its_files_to_the_pod_that_runs_and_is_told() -> None:
     async def story() -> None:
         async with a_world() as world:

@@ -47,9 +47,13 @@ async def test_what_is_bound_is_what_was_opened_also_where_its_name_is_swapped(
     (folder / "part").mkdir()
     (folder / "part" / "name").write_text("the volume's")
     (folder / "file").write_text("one")
+
+    async def bound_at(part: VolumePart) -> Path:
+        return Path((await volumes.bind(part)).path)
+
     try:
         attacker.swap = (folder / "part", outside)
-        bound = Path(await volumes.bind(VolumePart(uid, "main", 0, "v", str(folder), "part", True)))
+        bound = await bound_at(VolumePart(uid, "main", 0, "v", str(folder), "part", True))
         attacker.swap = None
         assert (bound / "name").read_text() == "the volume's"
 
@@ -57,14 +61,46 @@ async def test_what_is_bound_is_what_was_opened_also_where_its_name_is_swapped(
         with pytest.raises(VolumeTrouble, match=r"volume v: subPath part: .* leads out"):
             await volumes.bind(VolumePart(uid, "main", 0, "v", str(folder), "part", True))
 
-        file = Path(await volumes.bind(VolumePart(uid, "main", 1, "v", str(folder), "file", True)))
+        file = await bound_at(VolumePart(uid, "main", 1, "v", str(folder), "file", True))
         assert file.read_text() == "one"
-        again = Path(
-            await volumes.bind(VolumePart(uid, "main", 1, "v", str(folder), "moved", True))
-        )
+        again = await bound_at(VolumePart(uid, "main", 1, "v", str(folder), "moved", True))
         assert (again, (again / "name").read_text()) == (file, "the volume's")
     finally:
         await volumes.remove(uid)
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
     assert (outside / "name").read_text() == "the node's"
     assert await volumes.pod_uids() == set()
+
+
+async def test_a_missing_key_is_an_empty_folder_that_no_other_mount_sees_until_it_comes(
+    tmp_path: Path,
+) -> None:
+    volumes = DiskVolumes(tmp_path / "volumes", SystemCommands(), Threads())
+    uid, folder = "u-1", tmp_path / "settings"
+    folder.mkdir()
+    key = VolumePart(uid, "main", 0, "v", str(folder), "app.ini", is_made=False)
+    try:
+        standing = await volumes.bind(key)
+        assert (standing.is_there, list(Path(standing.path).iterdir())) == (False, [])
+        assert Path(standing.path).stat().st_mode & 0o777 == 0o755
+        assert list(folder.iterdir()) == []
+
+        (folder / "app.ini").write_text("color=blue")
+        found = await volumes.bind(key)
+        assert (found, Path(found.path).read_text()) == ((standing.path, True), "color=blue")
+
+        (folder / "app.ini").unlink()
+        assert await volumes.bind(key) == standing
+        assert list(Path(standing.path).iterdir()) == []
+    finally:
+        await volumes.remove(uid)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+async def test_a_volume_that_is_not_there_is_told_also_where_a_part_may_be_missing(
+    tmp_path: Path,
+) -> None:
+    volumes = DiskVolumes(tmp_path / "volumes", SystemCommands(), Threads())
+    part = VolumePart("u-1", "main", 0, "v", str(tmp_path / "none"), "app.ini", is_made=False)
+    with pytest.raises(VolumeTrouble, match=r"volume v: subPath app.ini: No such file"):
+        await volumes.bind(part)
