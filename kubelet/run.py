@@ -56,7 +56,7 @@ from kubelet.node.capacity import MachineFacts, amounts, machine_facts
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.left import room_left
 from kubelet.node.registration import Looks, Registration
-from kubelet.node.reserving import Ground, Limits, Reserving, limit_pods
+from kubelet.node.reserving import Ground, Limits, PodsGroup, Reserving
 from kubelet.node.room import Keeping, room_of
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
@@ -150,7 +150,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         room_left=partial(room_left, root),
         eviction_file=partial(read_or_none, Path(settings.eviction_file)),
         reserves_file=partial(read_or_none, Path(settings.reserves_file)),
-        limit_pods=partial(limit_pods, CGROUP_ROOT),
+        limit_pods=PodsGroup(CGROUP_ROOT).limit,
         read_groups=groups.read,
         read_details=groups.read_details,
         pod_peak=partial(pod_peak_bytes, CGROUP_ROOT),

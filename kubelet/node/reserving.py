@@ -28,8 +28,8 @@ log = Log(__name__)
 
 FILE, GROUP = ("machine", "reserves"), ("machine", "pods' group")
 MEMORY = (("memory.max", "max"), ("memory.limit_in_bytes", "-1"))
-# A group's own, where nobody says anything; of version 1 and of version 2.
-SHARES, WEIGHT = 1024, 100
+# A group's own, where nobody has said anything.
+WEIGHTS = {"cpu.shares": "1024", "cpu.weight": "100"}
 INVALID, NOT_LIMITED = "InvalidNodeReserves", "FailedNodeAllocatableEnforcement"
 
 type Limits = Mapping[str, int] | None
@@ -118,19 +118,51 @@ class Reserving:
             said.pop(reason, None)
 
 
-def limit_pods(root: str, limits: Limits, proc: Path = Path("/proc")) -> None:
-    """Let the group of all pods use so much memory, and processor by its share; None: no limit.
+class PodsGroup:
+    """The group of all pods. Without a reserve its weight is as found: another may set it."""
 
-    A file is written where it says something else. Where no pod has run yet, there is no group.
+    def __init__(self, root: str, proc: Path = Path("/proc")) -> None:
+        self._root, self._proc = root, proc
+        # What files of weights said before they were written.
+        self._found: dict[Path, str] = {}
 
-    Raises: OSError: the kernel refuses it, or would end pods for it.
-    """
-    mounts = hierarchies((proc / "mounts").read_text())
-    for driver in DRIVERS:
-        for folder in group_folders(mounts, pods_group(driver, root)):
-            # Weighed against everything else by the cores that pods may request.
-            _share(Path(folder), SHARES if limits is None else cpu_shares_of(limits["cpu"]))
-            _limit_memory(Path(folder), limits)
+    def limit(self, limits: Limits) -> None:
+        """Let it use so much memory, and processor by its share; None: no limit.
+
+        A file is written where it says something else. Where no pod has run yet, there is none.
+
+        Raises: OSError: the kernel refuses it, or would end pods for it.
+        """
+        mounts = hierarchies((self._proc / "mounts").read_text())
+        for driver in DRIVERS:
+            for folder in group_folders(mounts, pods_group(driver, self._root)):
+                self._share(Path(folder), limits)
+                _limit_memory(Path(folder), limits)
+
+    def _share(self, folder: Path, limits: Limits) -> None:
+        """Weigh it against everything else by the cores that pods may request."""
+        for name, usual in WEIGHTS.items():
+            file = folder / name
+            if not file.exists():
+                continue
+            text = text_of(file).strip()
+            if limits is None:
+                wanted = self._found.pop(file, text)
+            else:
+                wanted = weights_of(limits["cpu"])[name]
+                # What says so already was written by a kubelet before this one.
+                self._found.setdefault(file, usual if text == wanted else text)
+            if text != wanted:
+                file.write_text(wanted)
+
+
+def weights_of(cpu_milli: int) -> Mapping[str, str]:
+    """Return the weight of so many thousandths of a core, by the names of its files."""
+    shares = cpu_shares_of(cpu_milli)
+    weight = 1 + (shares - CPU_SHARES_MIN) * 9999 // (CPU_SHARES_MAX - CPU_SHARES_MIN)
+    if str(shares) == WEIGHTS["cpu.shares"]:
+        return WEIGHTS
+    return {"cpu.shares": str(shares), "cpu.weight": str(weight)}
 
 
 def _limit_memory(folder: Path, limits: Limits) -> None:
@@ -154,13 +186,3 @@ def _unreclaimable_bytes(folder: Path) -> int:
     words = (line.split() for line in text_of(folder / "memory.stat").splitlines())
     counts = {word[0]: int(word[1]) for word in words if len(word) == 2}
     return int(used or 0) - sum(counts.get(name, 0) for name in ("active_file", "inactive_file"))
-
-
-def _share(folder: Path, shares: int) -> None:
-    weight = 1 + (shares - CPU_SHARES_MIN) * 9999 // (CPU_SHARES_MAX - CPU_SHARES_MIN)
-    if shares == SHARES:
-        weight = WEIGHT
-    for name, wanted in (("cpu.shares", shares), ("cpu.weight", weight)):
-        file = folder / name
-        if file.exists() and text_of(file).strip() != str(wanted):
-            file.write_text(str(wanted))

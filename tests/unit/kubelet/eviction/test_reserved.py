@@ -18,7 +18,7 @@ from kubelet.eviction.reserved import (
     reserves_of,
 )
 from kubelet.eviction.thresholds import thresholds_of
-from kubelet.node.reserving import Ground, Reserving, limit_pods
+from kubelet.node.reserving import Ground, PodsGroup, Reserving
 
 MARGINS = thresholds_of(None).margins
 CAPACITY = {
@@ -96,8 +96,8 @@ def test_a_sysctl_is_allowed_by_its_name_or_by_its_beginning() -> None:
     assert not any(is_allowed(one, allowed) for one in others)
 
 
-V1 = (("memory.limit_in_bytes", "9223372036854771712", "-1"), ("cpu.shares", "1024", "1024"))
-V2 = (("memory.max", "max", "max"), ("cpu.weight", "100", "100"))
+V1 = (("memory.limit_in_bytes", "9223372036854771712", "-1"), ("cpu.shares", "700", "700"))
+V2 = (("memory.max", "max", "max"), ("cpu.weight", "300", "300"))
 
 
 def a_group(tmp_path: Path, kind: str) -> tuple[Path, Path]:
@@ -117,14 +117,41 @@ def test_the_group_of_all_pods_is_limited_and_is_not_again(
     for name, before, _ in files:
         (group / name).write_text(before)
 
-    limit_pods("pods", {"memory": (1 << 30) + 5, "cpu": 2000}, proc)
+    pods = PodsGroup("pods", proc)
+    pods.limit({"memory": (1 << 30) + 5, "cpu": 2000})
     weight = {"cpu.shares": "2048", "cpu.weight": "79"}
     memory, cpu = files[0], files[1]
     assert (group / memory[0]).read_text() == str(1 << 30)
     assert (group / cpu[0]).read_text() == weight[cpu[0]]
 
-    limit_pods("pods", None, proc)
+    pods.limit(None)
     assert [(group / one[0]).read_text() for one in files] == [memory[2], cpu[2]]
+
+
+def test_a_weight_that_another_sets_stays_where_nothing_is_reserved(tmp_path: Path) -> None:
+    group, proc = a_group(tmp_path, "cgroup2")
+    weight = group / "cpu.weight"
+    weight.write_text("300")
+    pods, limits = PodsGroup("pods", proc), {"memory": 1 << 30, "cpu": 2000}
+    pods.limit(None)
+    assert weight.read_text() == "300"
+
+    for cpu_milli in (2000, 3000):
+        pods.limit({**limits, "cpu": cpu_milli})
+    assert weight.read_text() == "118"
+    pods.limit(None)
+    weight.write_text("20")
+    pods.limit(None)
+    assert weight.read_text() == "20"
+
+
+def test_a_weight_of_a_kubelet_before_this_one_is_none_that_another_has_set(tmp_path: Path) -> None:
+    group, proc = a_group(tmp_path, "cgroup")
+    (group / "cpu.shares").write_text("2048")
+    pods = PodsGroup("pods", proc)
+    pods.limit({"memory": 1 << 30, "cpu": 2000})
+    pods.limit(None)
+    assert (group / "cpu.shares").read_text() == "1024"
 
 
 def test_no_limit_is_set_for_which_the_kernel_would_kill_pods(tmp_path: Path) -> None:
@@ -136,13 +163,14 @@ def test_no_limit_is_set_for_which_the_kernel_would_kill_pods(tmp_path: Path) ->
     (group / "memory.current").write_text(f"{3 << 30}\n")
     (group / "memory.stat").write_text(f"anon 9\ninactive_file {1 << 30}\nactive_file 5\n")
 
+    pods = PodsGroup("pods", proc)
     with pytest.raises(OSError, match="more is in use"):
-        limit_pods("pods", limits, proc)
+        pods.limit(limits)
     assert (group / "memory.max").read_text() == "max"
     assert (group / "cpu.weight").read_text() == "79"
 
     (group / "memory.current").write_text(f"{2 << 30}\n")
-    limit_pods("pods", limits, proc)
+    pods.limit(limits)
     assert (group / "memory.max").read_text() == str(1 << 30)
 
 
@@ -214,5 +242,5 @@ async def test_a_limit_that_is_refused_before_the_node_is_known_is_told_later() 
 
 def test_a_node_without_a_pod_has_no_group_to_limit(tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(f"cgroup {tmp_path} cgroup rw 0 0\n")
-    limit_pods("pods", {"memory": 1 << 30, "cpu": 2000}, tmp_path)
+    PodsGroup("pods", tmp_path).limit({"memory": 1 << 30, "cpu": 2000})
     assert not (tmp_path / "pods").exists()
