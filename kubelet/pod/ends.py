@@ -1,12 +1,14 @@
 """Tells of a pod's containers that ended otherwise than well: one Event for each such end."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.reconcile.plan import Record
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.memory import CrashStreak
-from kubelet.pod.decisions.postmortem import Memory, is_abnormal, is_told, story_of
+from kubelet.pod.decisions.postmortem import NEWS_S, Memory, is_abnormal, is_told, story_of
 from kubelet.pod.decisions.specs import wanted_named
 from kubelet.pod.images import container_path
 from kubelet.pod.parts import Parts
@@ -15,14 +17,35 @@ from kubelet.runtime.driver import Container, State
 REASON = "ContainerDied"
 
 
+class _End(NamedTuple):
+    """An end, and what was known when it was seen: of it, not of what runs in its place.
+
+    due_s: when it is told at the latest, on the monotonic clock.
+    """
+
+    pod: Pod
+    found: Container
+    wanted: Wanted
+    memory: Memory
+    pressures: Sequence[str]
+    probe: str
+    due_s: float
+    is_told: bool = False
+
+
 class Ends:
-    """Of one pod. What had ended before this kubelet began was told then, or nobody saw it."""
+    """Of one pod. What had ended before this kubelet began was told then, or nobody saw it.
+
+    That memory was the reason may be heard after the end itself. So an end is told once that is
+    said, or NEWS_S after it was seen; what is heard later still is told, too.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._ended: frozenset[str] | None = None
         # Containers that the kubelet itself stops: why a probe wanted it, empty for other reasons.
         self._stopped: dict[str, str] = {}
+        self._open: dict[str, _End] = {}
 
     def stopping(self, step: plan.Stop) -> None:
         """The kubelet is about to stop these."""
@@ -35,22 +58,47 @@ class Ends:
         """Tell of what has ended since the last look."""
         before = self._ended
         self._ended = frozenset(one.id for one in found if one.state is State.EXITED)
-        here = {one.id for one in found}
+        here = {one.id: one for one in found}
         for one in found:
             if before is None or one.id in before or pod.metadata.is_deleted:
                 continue
             if is_abnormal(one) and self._stopped.get(one.id) != "":
-                await self._tell(pod, one, streaks.get(one.name))
+                await self._note(pod, one, streaks.get(one.name))
+        for end in list(self._open.values()):
+            self._look_at(end, here.get(end.found.id), is_last=pod.metadata.is_deleted)
         self._stopped = {key: why for key, why in self._stopped.items() if key in here}
 
-    async def _tell(self, pod: Pod, one: Container, streak: CrashStreak | None) -> None:
+    def close(self) -> None:
+        """Tell of what is not told yet: the pod is gone."""
+        for end in list(self._open.values()):
+            self._look_at(end, None, is_last=True)
+
+    def pause_s(self, longest_s: float | None) -> float | None:
+        """Return when to look again: no later than an end is to be told."""
+        dues_s = [one.due_s for one in self._open.values() if not one.is_told]
+        if longest_s is None or not dues_s:
+            return longest_s
+        return max(0.0, min(longest_s, min(dues_s) - self._parts.env.clock.monotonic()))
+
+    async def _note(self, pod: Pod, one: Container, streak: CrashStreak | None) -> None:
         wanted = wanted_named(pod, one.name)
         if wanted is None or not is_told(streak.count if streak is not None else 1):
             return
         memory = Memory(
             self._parts.memory_samples(one.id), await self._parts.memory_peak(pod.metadata.uid)
         )
-        pressures = self._parts.pressures()
-        message = story_of(one, wanted, memory, pressures, self._stopped.get(one.id, ""))
-        path = container_path(pod, one.name)
-        self._parts.recorder.record(Record(pod, REASON, message, "Warning", path))
+        probe, now_s = self._stopped.get(one.id, ""), self._parts.env.clock.monotonic()
+        due_s = now_s if probe else now_s + NEWS_S
+        self._open[one.id] = _End(pod, one, wanted, memory, self._parts.pressures(), probe, due_s)
+
+    def _look_at(self, end: _End, here: Container | None, *, is_last: bool) -> None:
+        """Tell of an end if it is time; forget it once nothing more can be heard of it."""
+        newest, now_s = here or end.found, self._parts.env.clock.monotonic()
+        is_due = now_s >= end.due_s or here is None or is_last
+        if newest.oom_killed or (is_due and not end.is_told):
+            story = story_of(newest, end.wanted, end.memory, end.pressures, end.probe)
+            path = container_path(end.pod, newest.name)
+            self._parts.recorder.record(Record(end.pod, REASON, story, "Warning", path))
+            self._open[newest.id] = end._replace(is_told=True)
+        if newest.oom_killed or here is None:
+            del self._open[newest.id]

@@ -129,14 +129,16 @@ class PodWorker:
             known.memory = replace(known.memory, streaks=streaks, pulling=pulling, owed=owed)
             await self._look_at_health(pod, found)
             await self._read_messages(pod, found)
-            if pod is not None:
+            if pod is None:
+                self._steps.ends.close()
+            else:
                 known.memory = memory.without_corrected(known.memory, pod)
                 await self._steps.ends.look(pod, found, streaks)
                 drained = await self._acts.draining(pod, known.memory.draining)
                 known.memory = replace(known.memory, draining=drained)
             now = plan.Moment(clock.now(), clock.monotonic())
             steps = plan.steps(pod, found, known.memory, now)
-            pause_s = await self._carry_out(pod, steps, found)
+            pause_s = self._steps.ends.pause_s(await self._carry_out(pod, steps, found))
             self._failure_count = 0
         except HELD_UP as error:
             self._parts.counts.held_up.inc()

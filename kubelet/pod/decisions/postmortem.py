@@ -15,6 +15,8 @@ from kubelet.runtime.driver import SANDBOX, Container, State
 LAST = timedelta(minutes=1)
 POINTS_MAX = 12
 FIRST_ENDS = 2
+# From an end until it is told: so long the engine has to say that memory was the reason.
+NEWS_S = 2.0
 MIB = 1 << 20
 SIGNALS = {
     1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL",

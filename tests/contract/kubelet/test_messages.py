@@ -1,5 +1,7 @@
 """What a container leaves as its last message, and what is told of its end, on virtual time."""
 
+from dataclasses import replace
+
 import pytest
 
 from cubernetes.api.core.event import Event
@@ -7,6 +9,8 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Resources
 from cubernetes.api.meta import replaced
 from cubernetes.api.quantities import Quantity
+from kubelet.pod.decisions.postmortem import NEWS_S
+from kubelet.runtime.driver import State
 from kubelet.runtime.fake import Behaviour
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
 from tests.given import a_container, a_pod
@@ -130,6 +134,78 @@ def test_an_end_for_want_of_memory_is_told_with_whose_limit_it_was() -> None:
             (told,) = await deaths(world)
             assert told.startswith("Container main ended with code 137")
             assert "the kernel ended it at its own memory limit of 64Mi" in told
+
+    lived(story)
+
+
+def heard_of_memory(world: World) -> None:
+    """Let the engine say of every container that has ended that memory was the reason."""
+    for life in world.machine.runtime.lives.values():
+        if life.container.state is State.EXITED:
+            life.container = replace(life.container, oom_killed=True)
+
+
+def test_whose_limit_it_was_is_told_also_where_the_engine_says_so_after_the_end() -> None:
+    async def story() -> None:
+        async with a_world(greedy=Behaviour(exits_after_s=20.0, exit_code=137)) as world:
+            await world.make(a_mortal("web", "greedy"))
+            await world.until(lambda: world.is_phase("Failed"))
+            assert await deaths(world) == []
+            heard_of_memory(world)
+
+            async def is_told() -> bool:
+                return bool(await deaths(world))
+
+            assert await world.until(is_told) < NEWS_S + 2
+            await world.env.clock.sleep(30)
+            (told,) = await deaths(world)
+            assert "at its own memory limit of 64Mi" in told
+
+    lived(story)
+
+
+def test_an_end_is_told_without_that_news_and_once_more_where_it_comes_later_still() -> None:
+    async def story() -> None:
+        async with a_world(greedy=Behaviour(exits_after_s=20.0, exit_code=137)) as world:
+            await world.make(a_mortal("web", "greedy"))
+            await world.until(lambda: world.is_phase("Failed"))
+
+            async def are_told() -> int:
+                return len(await deaths(world))
+
+            async def is_told() -> bool:
+                return await are_told() == 1
+
+            await world.until(is_told)
+            assert "limit" not in (await deaths(world))[0]
+            await world.env.clock.sleep(30)
+            assert await is_told()
+            heard_of_memory(world)
+
+            async def is_told_again() -> bool:
+                return await are_told() == 2
+
+            await world.until(is_told_again)
+            assert ["its own memory limit" in one for one in sorted(await deaths(world))] == [
+                False,
+                True,
+            ]
+
+    lived(story)
+
+
+def test_an_end_that_is_not_told_yet_is_told_when_its_pod_is_deleted() -> None:
+    async def story() -> None:
+        async with a_world(bad=Behaviour(exits_after_s=20.0, exit_code=3)) as world:
+            await world.make(a_mortal("web", "bad"))
+            await world.until(lambda: world.is_phase("Failed"))
+            assert await deaths(world) == []
+            await world.admin.delete(Pod, "web", "default")
+
+            async def is_told() -> bool:
+                return ["code 3" in one for one in await deaths(world)] == [True]
+
+            await world.until(is_told)
 
     lived(story)
 
