@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
-from controllers.accounts import Accounts
+from controllers.access.accounts import Accounts
+from controllers.access.roles import GatheredRoles
 from controllers.autoscaling.bands import AutoScalers
 from controllers.autoscaling.hpa import HorizontalPodAutoscalers
 from controllers.cleanup.events import OldEvents
@@ -77,6 +78,7 @@ CONTROLLERS: tuple[Callable[[ControllersSettings], Planner], ...] = (
     lambda _: Volumes(),
     _pod_cidrs,
     lambda _: NodeTtls(),
+    lambda _: GatheredRoles(),
     lambda _: Garbage(),
     lambda _: Namespaces(),
     lambda settings: OldEvents(settings.event_keep_s),

@@ -75,15 +75,23 @@ def rules_of(bound: Bound, ref: RoleRef, namespace: str) -> Sequence[PolicyRule]
 
 
 def rules_of_cluster_role(bound: Bound, role: ClusterRole) -> Sequence[PolicyRule]:
-    """Return a role's rules, with those of the roles that its aggregation chooses."""
+    """Return a role's rules: its own, or those of the roles that its aggregation chooses.
+
+    What a controller has written of them into the role is not asked, for it may be late.
+    """
     if role.aggregation_rule is None:
         return role.rules
-    selectors = [one.selector for one in role.aggregation_rule.cluster_role_selectors]
-    rules = list(role.rules)
-    for one in cast(Iterable[ClusterRole], bound.objects(ClusterRole)):
-        is_itself = one.metadata.name == role.metadata.name
-        if not is_itself and any(each.matches(one.metadata.labels) for each in selectors):
+    every = list(cast(Iterable[ClusterRole], bound.objects(ClusterRole)))
+    rules: list[PolicyRule] = []
+    waiting, seen = [role], {role.metadata.name}
+    while waiting:
+        one = waiting.pop()
+        if one.aggregation_rule is None:
             rules += one.rules
+            continue
+        chosen = [each for each in every if one.has_rules_of(each)]
+        waiting += [each for each in chosen if each.metadata.name not in seen]
+        seen |= {each.metadata.name for each in chosen}
     return rules
 
 

@@ -1,10 +1,12 @@
 """What every cluster has from its first moment: namespaces, and a service for the API itself."""
 
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import IPv4Network
 
 from apiserver.backend import Backend
 from apiserver.call import Call, Policy, Route
+from apiserver.maintenance.renewal import renewed
 from apiserver.maintenance.roles import ROLES
 from apiserver.maintenance.systemroles import SYSTEM_ROLES
 from apiserver.state.keys import key_of
@@ -119,6 +121,11 @@ def _readdressed(old: Object, wanted: EndpointSlice) -> Object:
 
 
 async def _ensure_exists(backend: Backend, one: Object) -> None:
+    found = backend.mirror.item(key_of(type(one), *one.ref[1:]))
+    if found is not None:
+        if renewed(found.object, one) != found.object:
+            await modified(backend, call_for(one), partial(renewed, wanted=one))
+        return
     try:
         await create_object(backend, call_for(one), one)
     except AlreadyExists:

@@ -1,11 +1,14 @@
 """The roles that every cluster has: cluster-admin, admin, edit and view, as Kubernetes has them."""
 
+from apiserver.maintenance.renewal import AUTO_UPDATE
 from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.rbac.clusterrole import AggregationRule, ClusterRole
 from cubernetes.api.rbac.clusterrolebinding import ClusterRoleBinding
 from cubernetes.api.rbac.rules import GROUP, PolicyRule, RoleRef, Subject
 from cubernetes.api.selectors import LabelSelector
 
+LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+ANNOTATIONS = {AUTO_UPDATE: "true"}
 LABEL = "rbac.authorization.k8s.io/aggregate-to-"
 READ = ("get", "list", "watch")
 WRITE = ("create", "delete", "deletecollection", "patch", "update")
@@ -45,7 +48,6 @@ VIEWED = (
     _rule(READ, "metrics.k8s.io", "nodes", "pods"),
 )
 EDITED = (
-    *VIEWED,
     *(_rule(WRITE, group, *resources) for group, resources in RESOURCES),
     _rule((*READ, *WRITE), "", "secrets"),
     _rule(("create", "get"), "", "pods/attach", "pods/exec", "pods/portforward"),
@@ -53,7 +55,6 @@ EDITED = (
     _rule(("create",), "", "pods/eviction", "serviceaccounts/token"),
 )
 ADMINISTERED = (
-    *EDITED,
     _rule((*READ, *WRITE), GROUP, "roles", "rolebindings"),
     _rule(("create",), "authorization.k8s.io", "localsubjectaccessreviews"),
 )
@@ -63,23 +64,36 @@ EVERYTHING = (
 )
 
 
-def _role(name: str, rules: tuple[PolicyRule, ...]) -> ClusterRole:
-    """Return a role that has the rules of all that are labelled for it, beside its own."""
+def _meta(name: str, part_of: str = "") -> ObjectMeta:
+    """Return what one of these says of itself; part_of: whose rules it adds to."""
+    labels = {**LABELS, **({LABEL + part_of: "true"} if part_of else {})}
+    return ObjectMeta(name=name, labels=labels, annotations=ANNOTATIONS)
+
+
+def _gathering(name: str, part_of: str = "") -> ClusterRole:
+    """Return a role that has the rules of all that are labelled for it."""
     chosen = LabelSelector(match_labels={LABEL + name: "true"})
     return ClusterRole(
-        metadata=ObjectMeta(name=name),
-        rules=rules,
+        metadata=_meta(name, part_of),
         aggregation_rule=AggregationRule(cluster_role_selectors=(chosen,)),
     )
 
 
+def _part(name: str, rules: tuple[PolicyRule, ...]) -> ClusterRole:
+    """Return the rules that a gathering role has in every cluster."""
+    return ClusterRole(metadata=_meta(f"system:aggregate-to-{name}", name), rules=rules)
+
+
 ROLES: tuple[Object, ...] = (
-    ClusterRole(metadata=ObjectMeta(name="cluster-admin"), rules=EVERYTHING),
-    _role("view", VIEWED),
-    _role("edit", EDITED),
-    _role("admin", ADMINISTERED),
+    ClusterRole(metadata=_meta("cluster-admin"), rules=EVERYTHING),
+    _part("view", VIEWED),
+    _part("edit", EDITED),
+    _part("admin", ADMINISTERED),
+    _gathering("view", "edit"),
+    _gathering("edit", "admin"),
+    _gathering("admin"),
     ClusterRoleBinding(
-        metadata=ObjectMeta(name="cluster-admin"),
+        metadata=_meta("cluster-admin"),
         subjects=(Subject(kind="Group", api_group=GROUP, name="system:masters"),),
         role_ref=RoleRef(api_group=GROUP, kind="ClusterRole", name="cluster-admin"),
     ),

@@ -4,14 +4,13 @@ What everybody who is known may do is decided by the routes; these say it as obj
 ask what they may. The cluster's own programs need none of them.
 """
 
+from apiserver.maintenance.roles import ANNOTATIONS, LABELS, READ
 from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.rbac.clusterrole import ClusterRole
 from cubernetes.api.rbac.clusterrolebinding import ClusterRoleBinding
 from cubernetes.api.rbac.role import Role
 from cubernetes.api.rbac.rules import GROUP, PolicyRule, RoleRef, Subject
 
-LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
-READ = ("get", "list", "watch")
 HEALTH = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 # No wildcards: what is measured is asked for by paths below `/apis`, and is not for everybody.
 DISCOVERY = ("/api", "/apis", "/openapi/v2", "/openapi/v3")
@@ -34,15 +33,19 @@ def _paths(*paths: str) -> PolicyRule:
     return PolicyRule(verbs=("get",), non_resource_urls=paths)
 
 
+def _meta(name: str, namespace: str = "") -> ObjectMeta:
+    return ObjectMeta(name=name, namespace=namespace, labels=LABELS, annotations=ANNOTATIONS)
+
+
 def _role(name: str, *rules: PolicyRule) -> ClusterRole:
-    return ClusterRole(metadata=ObjectMeta(name=f"system:{name}", labels=LABELS), rules=rules)
+    return ClusterRole(metadata=_meta(f"system:{name}"), rules=rules)
 
 
 def _given(name: str, *groups: str) -> ClusterRoleBinding:
     """Return a binding of a role to groups, by the role's name."""
     subjects = (Subject(kind="Group", api_group=GROUP, name=f"system:{one}") for one in groups)
     return ClusterRoleBinding(
-        metadata=ObjectMeta(name=f"system:{name}", labels=LABELS),
+        metadata=_meta(f"system:{name}"),
         subjects=tuple(subjects),
         role_ref=RoleRef(api_group=GROUP, kind="ClusterRole", name=f"system:{name}"),
     )
@@ -88,9 +91,7 @@ SYSTEM_ROLES: tuple[Object, ...] = (
     ),
     # What extension API servers bind. The ConfigMap itself is not here: nobody is in front of them.
     Role(
-        metadata=ObjectMeta(
-            name="extension-apiserver-authentication-reader", namespace="kube-system", labels=LABELS
-        ),
+        metadata=_meta("extension-apiserver-authentication-reader", "kube-system"),
         rules=(
             PolicyRule(
                 verbs=READ,

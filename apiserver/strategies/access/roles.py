@@ -4,13 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apiserver.auth.authorize import CONTROLLERS, MASTERS, Attempt
-from apiserver.auth.rbac import (
-    is_allowed,
-    rules_for,
-    rules_of,
-    rules_of_cluster_role,
-    uncovered,
-)
+from apiserver.auth.rbac import EVERYTHING, is_allowed, rules_for, rules_of, uncovered
 from apiserver.state.items import Seen
 from apiserver.storage.store import Op
 from apiserver.strategies.strategy import Cluster, Strategy
@@ -47,6 +41,8 @@ class Roles(Strategy[Any]):
     ) -> None:
         if _said_by(old) != _said_by(new):
             _check_rules(cluster, identity, new)
+            if _gathers(old):
+                _check_rules(cluster, identity, old)
 
 
 class Bindings(Strategy[Any]):
@@ -89,10 +85,13 @@ def _said_by(role: Role | ClusterRole) -> tuple[object, ...]:
     return role.rules, getattr(role, "aggregation_rule", None)
 
 
+def _gathers(role: Role | ClusterRole) -> bool:
+    return isinstance(role, ClusterRole) and role.aggregation_rule is not None
+
+
 def _check_rules(cluster: Cluster, identity: Identity, new: Role | ClusterRole) -> None:
-    rules = list(new.rules)
-    if isinstance(new, ClusterRole):
-        rules = list(rules_of_cluster_role(cluster, new))
+    # What a role will gather, nobody knows: others give rules, and labels, later.
+    rules = list(EVERYTHING if _gathers(new) else new.rules)
     resource, meta = new.resource, new.metadata
     attempt = Attempt("escalate", GROUP, resource.plural, "", meta.namespace, meta.name)
     _check_held(cluster, identity, new, rules, attempt)
@@ -106,8 +105,7 @@ def _check_given(
     attempt = Attempt("bind", GROUP, plural, "", namespace, ref.name)
     rules = list(rules_of(cluster, ref, namespace))
     # What a role that is not there yet will allow, nobody knows.
-    everything = PolicyRule(verbs=("*",), api_groups=("*",), resources=("*",))
-    unknown = [] if _is_there(cluster, new) else [everything]
+    unknown = [] if _is_there(cluster, new) else [EVERYTHING[0]]
     _check_held(cluster, identity, new, [*rules, *unknown], attempt)
 
 

@@ -11,7 +11,7 @@ from cubernetes.api.selectors import LabelSelector
 
 
 class AggregationRule(Model):
-    """Whose rules a role has beside its own: of all ClusterRoles that one of the selectors chooses.
+    """Whose rules a role has, and no others: of all ClusterRoles that one of the selectors chooses.
 
     cluster_role_selectors: the selectors.
     """
@@ -22,8 +22,8 @@ class AggregationRule(Model):
 class ClusterRole(Object):
     """What may be done to objects of every namespace, and of none.
 
-    rules: what it allows: each by itself.
-    aggregation_rule: whose rules it has beside its own.
+    rules: what it allows: each by itself. With an aggregationRule they are written by a controller.
+    aggregation_rule: whose rules it has.
     """
 
     resource = Resource(GROUP, "v1", "ClusterRole", "clusterroles", (), False)
@@ -44,3 +44,10 @@ class ClusterRole(Object):
         if self.aggregation_rule is not None:
             for index, one in enumerate(self.aggregation_rule.cluster_role_selectors):
                 yield from one.problems(f"aggregationRule.clusterRoleSelectors[{index}]")
+
+    def has_rules_of(self, other: "ClusterRole") -> bool:
+        """Whether its aggregation chooses another role."""
+        if self.aggregation_rule is None or other.metadata.name == self.metadata.name:
+            return False
+        labels, chosen = other.metadata.labels, self.aggregation_rule.cluster_role_selectors
+        return any(one.selector.matches(labels) for one in chosen)

@@ -169,6 +169,22 @@ def test_an_aggregated_role_has_the_rules_of_all_that_are_labelled_for_it() -> N
     assert list(rules_for(objects, JANE, "")) == [READS_PODS]
 
 
+def test_a_role_gathers_also_of_roles_that_gather_and_none_for_ever_or_by_hand() -> None:
+    def gathering(name: str, of: str, **labels: str) -> ClusterRole:
+        chosen = (LabelSelector(match_labels={"to": of}),)
+        return ClusterRole(
+            metadata=meta(name, **labels),
+            rules=(rule("*", "*", "*"),),
+            aggregation_rule=AggregationRule(cluster_role_selectors=chosen),
+        )
+
+    admin, edit = gathering("admin", "admin", to="edit"), gathering("edit", "edit", to="admin")
+    part = ClusterRole(metadata=meta("a", to="edit"), rules=(READS_PODS,))
+    objects = Objects(admin, edit, part, a_binding("ClusterRole", "admin"))
+
+    assert list(rules_for(objects, JANE, "")) == [READS_PODS]
+
+
 def test_no_role_lets_anybody_join_or_make_tokens_of_nodes() -> None:
     everything = ClusterRole(metadata=meta("all"), rules=(rule("*", "*", "*"),))
     objects = Objects(everything, a_binding("ClusterRole", "all"))

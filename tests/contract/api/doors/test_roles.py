@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from apiserver.maintenance import bootstrap
 from cubernetes.host.web.messages import Identity
 from tests.contract.api.world import PODS, Answer, Tree, World, a_pod, a_world, settled
 from tests.definitions import DEFINITIONS, GROUP, a_definition
@@ -158,6 +159,52 @@ async def test_every_cluster_has_its_roles_and_an_administrator_of_a_namespace_g
     joe = Identity("joe")
     assert (await world.call("DELETE", f"{PODS}/web", identity=joe)).code == 200
     assert (await world.call("GET", f"{PLACE}/roles", identity=joe)).code == 403
+
+
+async def test_what_charts_label_is_added_to_the_roles_that_gather_it(world: World) -> None:
+    await bound(world, "view", kind="ClusterRole")
+    asked = f"{RBAC}/namespaces/default/roles"
+    assert (await by_jane(world, "GET", asked)).code == 403
+    label = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    reads = {**BINDS, "verbs": ["list"]}
+    part = {"metadata": {"name": "more", "labels": label}, "rules": [reads]}
+    assert (await world.call("POST", f"{RBAC}/clusterroles", part)).code == 201
+    assert (await by_jane(world, "GET", asked)).code == 200
+
+
+async def test_only_who_may_do_everything_makes_a_role_that_gathers(world: World) -> None:
+    wide = {"metadata": {"name": "writer"}, "rules": [WRITES]}
+    assert (await world.call("POST", f"{RBAC}/clusterroles", wide)).code == 201
+    given = binding("writer", kind="ClusterRole")
+    assert (await world.call("POST", f"{RBAC}/clusterrolebindings", given)).code == 201
+
+    chosen = {"clusterRoleSelectors": [{"matchLabels": {"to": "nothing-yet"}}]}
+    role = {"metadata": {"name": "all"}, "aggregationRule": chosen}
+    refused = await by_jane(world, "POST", f"{RBAC}/clusterroles", role)
+    assert refused.code == 403
+    assert "attempting to grant RBAC permissions not currently held" in refused.tree["message"]
+    path = f"{RBAC}/clusterroles/view"
+    assert (await by_jane(world, "PATCH", path, {"aggregationRule": None})).code == 403
+    assert (await by_jane(world, "PATCH", path, {"metadata": {"labels": {"a": "b"}}})).code == 200
+
+
+async def test_roles_of_an_older_server_are_renewed_when_a_server_starts(world: World) -> None:
+    path = f"{RBAC}/clusterroles/system:heapster"
+    theirs = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}
+    kept = f"{RBAC}/clusterroles/system:monitoring"
+    note = {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": "false"}}
+    assert (await world.call("PATCH", path, {"rules": [theirs]})).code == 200
+    assert (await world.call("PATCH", kept, {"rules": [], "metadata": note})).code == 200
+    await world.server.backend.caught_up()
+    await bootstrap.ensure(world.server.backend)
+
+    rules = (await world.call("GET", path)).tree["rules"]
+    assert rules[0] == theirs
+    assert [one["resources"] for one in rules[1:]] == [
+        ["events", "namespaces", "nodes", "pods"],
+        ["deployments"],
+    ]
+    assert (await world.call("GET", kept)).tree["rules"] == []
 
 
 async def test_the_role_of_a_binding_never_changes(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from controllers.accounts import Accounts
+from controllers.access.accounts import Accounts
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.serviceaccount import ServiceAccount

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from controllers.accounts import Accounts
+from controllers.access.accounts import Accounts
 from controllers.cleanup.garbage import Garbage
 from controllers.cleanup.namespaces import Namespaces
 from controllers.deployments.deployments import Deployments
