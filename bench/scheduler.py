@@ -31,6 +31,7 @@ from cubernetes.client.connect import ClientSettings
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
+from cubernetes.host.loaded import keep_loaded
 from cubernetes.host.web.messages import Identity
 from scheduler.run import run as run_scheduler
 from scheduler.settings import SchedulerSettings
@@ -74,8 +75,7 @@ async def measure(mix: Mix, node_count: int, pod_count: int) -> Run:
     following = asyncio.create_task(pods.run())
     await pods.synced.wait()
     beside = asyncio.ensure_future(mix.beside(client, pods))
-    gc.collect()
-    gc.freeze()  # as programs do at their start
+    keep_loaded()  # as programs do at their start
     began = time.perf_counter()
     cpu_began_s = time.process_time()
     identity = Identity("system:scheduler")

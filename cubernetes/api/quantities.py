@@ -30,9 +30,13 @@ class QuantityInvalid(ValueError):
 
 @total_ordering
 class Quantity:
-    """An amount, with the text it was written in. Equal amounts are equal, whatever their text."""
+    """An amount, with the text it was written in. Equal amounts are equal, whatever their text.
 
-    __slots__ = ("amount", "text")
+    milli: in thousandths, rounded up: 500m is 500, 2 is 2000.
+    whole: in units, rounded up: 64Mi is 67108864, 500m is 1.
+    """
+
+    __slots__ = ("amount", "milli", "text", "whole")
 
     def __init__(self, text: str | int | float) -> None:
         """Read a quantity; numbers are taken as YAML gives them.
@@ -44,16 +48,10 @@ class Quantity:
             raise QuantityInvalid(QUANTITY_RULE)
         self.text = repr(text) if isinstance(text, float) else str(text)
         self.amount = _amount_of(self.text)
-
-    @property
-    def milli(self) -> int:
-        """Thousandths, rounded up: 500m is 500, 2 is 2000."""
-        return int((self.amount * 1000).to_integral_value(rounding=ROUND_CEILING))
-
-    @property
-    def whole(self) -> int:
-        """Units, rounded up: 64Mi is 67108864, 500m is 1."""
-        return int(self.amount.to_integral_value(rounding=ROUND_CEILING))
+        # Both rounded up. They are asked for far more often than a quantity is read: it is shared
+        # by all objects that write it so.
+        self.milli = _ceiling(self.amount * 1000)
+        self.whole = _ceiling(self.amount)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Quantity) and self.amount == other.amount
@@ -69,6 +67,10 @@ class Quantity:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _ceiling(amount: Decimal) -> int:
+    return int(amount.to_integral_value(rounding=ROUND_CEILING))
 
 
 def _amount_of(text: str) -> Decimal:
