@@ -1,6 +1,6 @@
 """From a request's body to a tree or an object, whatever its media type."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from apiserver.call import Call, media_of
 from apiserver.wire import protobuf
@@ -18,6 +18,7 @@ WARNINGS_BYTES_MAX = 4096
 WARNING_BYTES_MAX = 2000
 # Of the whole header, as it goes over the wire.
 HEADER_BYTES_MAX = 8000
+JSON_MEDIA = "application/json"
 YAML_MEDIA = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -52,7 +53,7 @@ def tree_in(call: Call) -> Tree:
     Raises: BadRequest, UnsupportedMediaType.
     """
     media = media_of(call.request.headers.get("content-type", ""))
-    if media == "application/json":
+    if media == JSON_MEDIA:
         return jsontext.tree_of(call.request.body)
     if media in YAML_MEDIA:
         return yaml.tree_of(call.request.body)
@@ -66,7 +67,7 @@ def tree_in(call: Call) -> Tree:
 def _warned_tree(call: Call) -> tuple[Tree, tuple[str, ...]]:
     """Return the tree of a body, and what is wrong with it that the client wants to be told of."""
     media = media_of(call.request.headers.get("content-type", ""))
-    if media == "application/json":
+    if media == JSON_MEDIA:
         return json_in(call)
     if media in YAML_MEDIA:
         return yaml_in(call)
@@ -101,9 +102,17 @@ def object_in(call: Call) -> Reading[Object]:
 
     Raises: BadRequest, Invalid, UnsupportedMediaType.
     """
+    if (model := _plainly_in(call, call.kind)) is not None:
+        return Reading(model, tuple(model.advice()))
     tree, warnings = _warned_tree(call)
     reading = changed_to(call, tree)
     return Reading(reading.model, (*warnings, *reading.warnings))
+
+
+def _plainly_in[M: Model](call: Call, kind: type[M]) -> M | None:
+    """Return the model of a JSON body with nothing in it to be told of."""
+    media = media_of(call.request.headers.get("content-type", ""))
+    return codec.plainly_read(kind, call.request.body) if media == JSON_MEDIA else None
 
 
 def changed_to(call: Call, tree: Tree) -> Reading[Object]:
@@ -123,6 +132,8 @@ def model_in[M: Model](call: Call, kind: type[M]) -> M:
 
     Raises: BadRequest, UnsupportedMediaType.
     """
+    if (model := _plainly_in(call, kind)) is not None:
+        return model
     return codec.model_from_tree(kind, tree_in(call), kind.__name__)
 
 

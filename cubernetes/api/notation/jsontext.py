@@ -31,8 +31,8 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     """
     try:
         text = body.decode("utf-8")
-        is_checked = _SUSPECT.search(text) is not None
-        tree = _plain_tree_of(body) if duplicates_refused and not is_checked else None
+        is_checked = _has_large_numbers(body)
+        tree = plain_tree_of(body) if duplicates_refused and not is_checked else None
         if tree is None:
             tree = _DECODERS[duplicates_refused, is_checked].decode(text)
             # A lone surrogate is valid to Python's parser and to nobody else.
@@ -43,7 +43,23 @@ def tree_of(body: bytes, *, duplicates_refused: bool = True) -> Tree:
     return _shallow_object(tree, text)
 
 
-def _plain_tree_of(body: bytes) -> Any:
+def is_modest(body: bytes) -> bool:
+    """Whether a JSON text has neither depth nor numbers that are to be looked at."""
+    is_shallow = body.count(b"{") + body.count(b"[") <= DEPTH_MAX
+    return is_shallow and not _has_large_numbers(body)
+
+
+def _has_large_numbers(body: bytes) -> bool:
+    """Whether a number may be too large: 19 digits in a row, or an exponent of three.
+
+    All digits are made one, so that a plain search finds them: an expression takes five times as
+    long. Text that only looks so is suspect, too.
+    """
+    alike = body.translate(_ALIKE, b"+")
+    return any(one in alike for one in _LARGE)
+
+
+def plain_tree_of(body: bytes) -> Any:
     """Return what is read and written back as the same bytes; None where that is not so.
 
     Such a body has no duplicate field, no constant beside those of JSON and no lone surrogate: none
@@ -146,9 +162,8 @@ def _finite(word: str) -> float:
 
 # Between two objects: blanks, and the line that parts documents in YAML.
 _GAP = re.compile(r"(?:\s|^---[ \t]*$)*", re.MULTILINE)
-# Numbers that may be too large; a body with one is decoded more slowly. Both begin with a digit, so
-# that everything else of a body is passed over at once.
-_SUSPECT = re.compile(r"[0-9](?:[0-9]{18}|[eE]\+?[0-9]{3})")
+_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_LARGE = (b"0" * 19, b"0e000")
 _CHECKS: Any = {"parse_constant": _refuse_constant}
 _NUMBERS: Any = {**_CHECKS, "parse_int": _integer, "parse_float": _finite}
 # By whether duplicates are refused and numbers looked at. Made once: json.loads makes one a call.

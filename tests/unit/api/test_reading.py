@@ -1,5 +1,6 @@
 """A stranger's object is taken quickly where it is right, and explained where it is not."""
 
+import gc
 import json
 from collections.abc import Iterator
 from copy import deepcopy
@@ -86,6 +87,76 @@ def test_what_is_taken_quickly_is_what_the_full_check_finds_right(
     plain = jsontext.without_nulls(tree)
     assert schema.check(kind, plain) == ((), ())
     assert codec.read(kind, codec.encode(model)).model == model
+
+
+@settings(max_examples=400, deadline=None)
+@given(damaged(), st.booleans())
+def test_a_body_is_read_at_once_only_as_its_tree_is_read(
+    found: tuple[type[Object], dict[str, Any]], has_blanks: bool
+) -> None:
+    kind, tree = found
+    body = json.dumps(tree, separators=(", ", ": ") if has_blanks else (",", ":")).encode()
+
+    model = codec.plainly_read(kind, body)
+
+    if model is not None:
+        # Strict: nothing may have been left out.
+        reading = codec.from_tree(kind, jsontext.tree_of(body), "Strict")
+        assert reading == codec.Reading(model)
+        assert codec.encode(reading.model) == codec.encode(model)
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_what_our_own_programs_write_is_read_at_once(name: str) -> None:
+    body = codec.encode(WHOLE[name])
+
+    is_plain = b"null" not in body and jsontext.is_modest(body)
+    assert codec.plainly_read(type(WHOLE[name]), body) == (WHOLE[name] if is_plain else None)
+
+
+PLAIN = codec.encode(builders.a_pod("web"))
+NAMED = b'"name":"web"'
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        (NAMED, NAMED + b',"labels":null'),
+        (NAMED, NAMED + b',"name":"web"'),
+        (NAMED, NAMED + b',"nmae":"web"'),
+        (NAMED, NAMED + b',"managedFields":[{"manager":"kubectl"}]'),
+        (NAMED, NAMED + b',"annotations":{"a":"\\u0000"}'),
+        (NAMED, NAMED + b',"annotations":{"a":"' + b"{" * 65 + b'"}'),
+        (NAMED, NAMED + b',"annotations":{"a":"\\ud800"}'),
+        (NAMED, NAMED + b',"annotations":{"a":"\xff"}'),
+        (NAMED, NAMED + b',"annotations":{"a":"1234567890123456789"}'),
+        (NAMED, b'"name":7'),
+        (b'"Pod"', b'"Node"'),
+        (b'"v1"', b'"v2"'),
+        (b'"Pod",', b'"Pod", '),
+    ],
+)
+def test_a_body_with_something_to_be_told_of_is_not_read_at_once(
+    part: bytes, instead: bytes
+) -> None:
+    assert codec.plainly_read(Pod, PLAIN) is not None
+
+    assert codec.plainly_read(Pod, PLAIN.replace(part, instead, 1)) is None
+
+
+def test_a_field_may_stand_where_others_write_it() -> None:
+    pod = b'{"kind":"Pod","apiVersion":"v1","spec":{"containers":[]},"metadata":{"name":"web"}}'
+
+    found = codec.plainly_read(Pod, pod)
+
+    assert found is not None
+    assert found.metadata.name == "web"
+
+
+def test_the_collector_does_not_walk_through_models() -> None:
+    for whole in WHOLE.values():
+        assert not gc.is_tracked(whole)
+        assert not gc.is_tracked(whole.metadata)
 
 
 def test_metadata_of_another_type_is_refused_like_anything_else() -> None:
