@@ -1,10 +1,11 @@
 """One request, understood: its route, whom and what it is about, and the parameters all share."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import msgspec
 
 from apiserver.backend import Backend
 from apiserver.strategies.strategy import Strategy
@@ -50,8 +51,7 @@ class Route(NamedTuple):
     is_relayed: bool = False
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(msgspec.Struct):
     """What is told of a request beside its answer: to logs, to the audit, and to its client.
 
     request_id, cause: what joins log lines about it: its id, and the cause of the object that it
@@ -62,15 +62,14 @@ class Trace:
     request_id: str = ""
     cause: str = ""
     warnings: tuple[str, ...] = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def about(self, one: Object) -> None:
         """Note which object the request writes."""
         self.cause = one.cause
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request on its way; namespace and name are empty where its path has none.
 
     unread: the body of a route that is relayed, which nobody has asked for yet.
@@ -81,7 +80,7 @@ class Call:
     identity: Identity
     namespace: str = ""
     name: str = ""
-    trace: Trace = field(default_factory=Trace)
+    trace: Trace = msgspec.field(default_factory=Trace)
     unread: Unread | None = None
 
     @property

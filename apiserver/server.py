@@ -8,9 +8,10 @@ with its record.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+
+from msgspec.structs import replace
 
 from apiserver.about import requestids
 from apiserver.about.audit import Audit, AuditRecord
@@ -221,7 +222,7 @@ class ApiServer:
         )
         # What the audit says where nobody waits for the answer any more.
         code = CLIENT_GONE
-        async with AsyncExitStack() as places:
+        with ExitStack() as places:
             try:
                 response = await self._told(request, unread, record, places)
                 if parameters.is_pretty(request.query):
@@ -235,7 +236,7 @@ class ApiServer:
                 self._tell(request.path, record, code, begun_at)
             if not isinstance(response.body, bytes) or response.switch is not None:
                 # A stream has its place among its user's watches or sessions, not among requests.
-                await places.aclose()
+                places.close()
             yield response
 
     async def turn(self, request: Request) -> None:
@@ -255,7 +256,7 @@ class ApiServer:
         self._audit.tell(record, path, code, round((now - begun_at) * 1000, 1), now)
 
     async def _told(
-        self, request: Request, unread: Unread | None, record: AuditRecord, places: AsyncExitStack
+        self, request: Request, unread: Unread | None, record: AuditRecord, places: ExitStack
     ) -> Response:
         """Return the answer, whatever went wrong on the way to it."""
         try:
@@ -280,7 +281,7 @@ class ApiServer:
         match: Match,
         unread: Unread | None,
         record: AuditRecord,
-        places: AsyncExitStack,
+        places: ExitStack,
     ) -> Response:
         route, namespace, name = match
         if route.policy is Policy.OPEN:
@@ -310,21 +311,20 @@ class ApiServer:
         async with asyncio.timeout(own_s):
             return await self._carried_out(call, unread, places)
 
-    async def _carried_out(
-        self, call: Call, unread: Unread | None, places: AsyncExitStack
-    ) -> Response:
+    async def _carried_out(self, call: Call, unread: Unread | None, places: ExitStack) -> Response:
         """Take the body, wait for a place, and let the handler answer."""
         request, bytes_max = call.request, self.backend.settings.limits.body_bytes_max
         body_bytes = unread.bytes_max if unread else len(request.body)
         bodies.check_head(request, body_bytes, bytes_max)
+        flow = gate.flow_of(request)
         if body_bytes:
-            held = await self._bodies.enter(*gate.flow_of(request), body_bytes)
+            held = await self._bodies.enter(*flow, body_bytes)
             places.callback(self._bodies.leave, held)
         if unread is not None:
             body = await bodies.read(unread)
             call = replace(call, request=replace(request, body=body))
         seats = seats_for(self.backend, call)
-        seat = await self._seats.enter(*gate.flow_of(request), seats)
+        seat = await self._seats.enter(*flow, seats)
         places.callback(self._seats.leave, seat)
         response = await call.route.handler(self.backend, call)
         response = bodies.warned(response, call.trace.warnings)

@@ -1,6 +1,6 @@
 """The shortest way to an API server: its own `handle`, in the same process, as whoever we are."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from apiserver.server import ApiServer
 from cubernetes.host.web.messages import Identity, Request, Response

@@ -85,12 +85,14 @@ class Rule(NamedTuple):
     name: str = ""
 
     def allows(self, attempt: Attempt) -> bool:
+        if attempt.verb not in self.verbs:
+            return False
         part = f"/{attempt.subresource}" if attempt.subresource else ""
         is_ours = (attempt.group, attempt.resource) in NAMED
         named = is_ours and attempt.resource + part in self.resources
         meant = "*" + part in self.resources and not attempt.is_of_no_object
         is_here = self.namespace in ("", attempt.namespace) and self.name in ("", attempt.name)
-        return is_here and attempt.verb in self.verbs and (named or meant)
+        return is_here and (named or meant)
 
 
 ROLES: dict[str, tuple[Rule, ...]] = {

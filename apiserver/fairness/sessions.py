@@ -5,8 +5,10 @@ back when the stream is aborted, as its relay does in the end.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+
+from msgspec.structs import replace
 
 from apiserver.fairness.places import Places
 from cubernetes.host.clock import Clock

@@ -4,11 +4,14 @@ Keys are text (`/cubernetes/pods/default/web-0`), values are bytes. Every change
 one number for the whole store that only grows. Every method that leaves the process takes its
 deadline from the store's settings and has three outcomes: it worked, it failed, or the outcome is
 unknown (`WriteInDoubt`): then read again before deciding anything.
+
+Its values are many and hold nothing but text and bytes: collections need not look at them (gc).
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 
 class StoreError(Exception):
@@ -47,8 +50,7 @@ class FutureRevision(StoreError):
     """A read asked for a revision that the store has not reached yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One key as it stands: its value and the revision that wrote it."""
 
     key: str
@@ -56,8 +58,7 @@ class Entry:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, gc=False):
     """Entries in key order as of one revision; more says that the limit cut them."""
 
     entries: tuple[Entry, ...]
@@ -65,16 +66,14 @@ class Page:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(msgspec.Struct, frozen=True, gc=False):
     """Holds when key was last written at revision; revision 0 means that it must not exist."""
 
     key: str
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, gc=False):
     """Write value at key; with lease, the key goes when the lease ends."""
 
     key: str
@@ -82,8 +81,7 @@ class Put:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True, gc=False):
     """Remove key; removing an absent key is nothing."""
 
     key: str
@@ -92,8 +90,7 @@ class Delete:
 type Op = Put | Delete
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What became of a transaction.
 
     succeeded: every compare held and every op was applied, all at `revision`. Where it did not
@@ -106,8 +103,7 @@ class Outcome:
     found: tuple[Entry | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One event of a watch: the key was written (value) or deleted (value None).
 
     previous is the entry before the change, where there was one: a delete carries the last value.
@@ -119,8 +115,7 @@ class Change:
     previous: Entry | None
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True, gc=False):
     """All changes up to and including revision, in order; empty when only time has passed.
 
     The changes of one revision are never split over two of these.
@@ -130,8 +125,7 @@ class Changes:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What the store takes of its quota, in bytes.
 
     size_bytes: of its file; the quota is of this. Beyond it a store refuses what is put.

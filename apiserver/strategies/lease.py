@@ -1,5 +1,7 @@
 """Leases: the cluster lives by them, and a leader's writes are compared with its own. Pure."""
 
+from functools import lru_cache
+
 from apiserver.auth.authorize import CHANGE, LEADERS_NAMESPACE, Attempt
 from apiserver.state.keys import key_of
 from apiserver.state.preconditions import Precondition
@@ -13,6 +15,7 @@ from cubernetes.api.names import is_label, is_subdomain
 from cubernetes.host.web.messages import Request
 
 VITAL = (NODE_LEASE_NAMESPACE, LEADERS_NAMESPACE, ROAD_NAMESPACE)
+LEADERS_MAX = 64  # whose headers are remembered
 BYTES_MAX = 4096  # of a lease that is written while the store is nearly full
 
 
@@ -49,8 +52,15 @@ def fences(request: Request) -> tuple[Precondition, ...]:
     Raises: BadRequest: the header is not `<namespace>/<lease>:<transitions>:<uid>`.
     """
     text = request.headers.get(FENCE_HEADER, "")
-    if not text:
-        return ()
+    return (_fence(text),) if text else ()
+
+
+@lru_cache(maxsize=LEADERS_MAX)
+def _fence(text: str) -> Precondition:
+    """Return what a leader's header asks for: the same text is in all its writes.
+
+    Raises: as fences does.
+    """
     place, _, held = text.partition(":")
     number, _, uid = held.partition(":")
     namespace, _, name = place.partition("/")
@@ -67,4 +77,4 @@ def fences(request: Request) -> tuple[Precondition, ...]:
             message = f"the lease {place} is no longer held as number {number}"
             raise Conflict(message, kind="leases", name=name)
 
-    return (Precondition(key_of(Lease, namespace, name), check),)
+    return Precondition(key_of(Lease, namespace, name), check)

@@ -1,9 +1,10 @@
 """The verbs that write an object of a view: each writes the stored object that it is, reworded."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from apiserver.backend import Backend
 from apiserver.call import Call, Handler

@@ -6,13 +6,13 @@ answer, whatever its form.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from apiserver.state.items import Item
 from apiserver.wire.tables import API_VERSION, Included, partial_metadata, table_of

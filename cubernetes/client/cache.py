@@ -80,13 +80,19 @@ class Cache[O: Object]:
         if old is None:
             insort(self._keys, key)
         self._objects[key] = one
-        before = set(_index_entries(old)) if old is not None else set()
-        after = set(_index_entries(one))
+        before = [*_index_entries(old)] if old is not None else []
+        after = [*_index_entries(one)]
+        if before != after:
+            self._index_anew(key, set(before), set(after))
+        return old
+
+    def _index_anew(
+        self, key: Key, before: set[tuple[str, str, str]], after: set[tuple[str, str, str]]
+    ) -> None:
         for entry in before - after:
             self._drop(entry, key)
         for entry in after - before:
             self._indexes.setdefault(entry, set()).add(key)
-        return old
 
     def remove(self, key: Key) -> O | None:
         """Take away what stands at key; return it."""

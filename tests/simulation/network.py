@@ -7,8 +7,9 @@ one who asked: that is what makes an outcome unknown.
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from apiserver.server import ApiServer
 from cubernetes.client.outcome import UnknownOutcome, Unreachable

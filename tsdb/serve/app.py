@@ -1,9 +1,10 @@
 """What is served: the HTTP server and its limits, errors as Prometheus tells them, health."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+
+from msgspec.structs import replace
 
 from cubernetes.host.metrics import TEXT_FORMAT, Metrics
 from cubernetes.host.web.httpserver import HttpServer

@@ -5,9 +5,10 @@ Our servers answer these; the client asks with these; a simulation connects the 
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
 
 from cubernetes.host.web.duplex import Duplex
 
@@ -34,8 +35,7 @@ class BodyBroken(Exception):
     """A body did not come, or not as its head says; says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A client: the CN and the Os of its certificate, or what its token stands for.
 
     serial: the certificate's, in upper-case hexadecimal; empty where there is none.
@@ -49,8 +49,7 @@ class Identity:
 ANONYMOUS = Identity("system:anonymous", ("system:unauthenticated",))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What is asked. path is decoded once; header names are lower case; query keeps its order.
 
     address is where it came from, as text; empty where it came through no network. names are what
@@ -61,7 +60,7 @@ class Request:
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     identity: Identity = ANONYMOUS
     address: str = ""
@@ -71,11 +70,13 @@ class Request:
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return the first value of a query parameter."""
-        return next((value for key, value in self.query if key == name), default)
+        for key, value in self.query:
+            if key == name:
+                return value
+        return default
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """What is answered: a whole body, or a stream that ends when its server says so.
 
     The consumer of a stream closes it (`aclose`) when it stops reading. A header Content-Length
@@ -86,14 +87,13 @@ class Response:
 
     status: int
     body: bytes | AsyncIterator[bytes]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     content_type: str = "application/json"
     switch: Switch | None = None
     fields: Sequence[tuple[str, str]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(msgspec.Struct, frozen=True):
     """A connection that a server agreed to switch: the headers of its 101, and the stream."""
 
     headers: Mapping[str, str]

@@ -44,7 +44,10 @@ class _Branch[R]:
 
     def below(self, segment: str) -> "_Branch[R] | None":
         """Return the first branch for a segment that is a name."""
-        return next((one for is_name, one in self.named if is_name(segment)), None)
+        for is_name, one in self.named:
+            if is_name(segment):
+                return one
+        return None
 
 
 class Routes[R]:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from apiserver.storage.etcd.store import EtcdStore
 from apiserver.storage.memory import MemoryStore
