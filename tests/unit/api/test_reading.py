@@ -116,6 +116,9 @@ def test_what_our_own_programs_write_is_read_at_once(name: str) -> None:
 
 PLAIN = codec.encode(builders.a_pod("web"))
 NAMED = b'"name":"web"'
+OWNED = (
+    b'{"manager":"kubectl","operation":"Update","apiVersion":"v1","time":"2026-01-01T00:00:00Z"}'
+)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +127,7 @@ NAMED = b'"name":"web"'
         (NAMED, NAMED + b',"labels":null'),
         (NAMED, NAMED + b',"name":"web"'),
         (NAMED, NAMED + b',"nmae":"web"'),
-        (NAMED, NAMED + b',"managedFields":[{"manager":"kubectl"}]'),
+        (NAMED, NAMED + b',"managedFields":[' + OWNED + b"]"),
         (NAMED, NAMED + b',"annotations":{"a":"\\u0000"}'),
         (NAMED, NAMED + b',"annotations":{"a":"' + b"{" * 65 + b'"}'),
         (NAMED, NAMED + b',"annotations":{"a":"\\ud800"}'),
@@ -142,6 +145,18 @@ def test_a_body_with_something_to_be_told_of_is_not_read_at_once(
     assert codec.plainly_read(Pod, PLAIN) is not None
 
     assert codec.plainly_read(Pod, PLAIN.replace(part, instead, 1)) is None
+
+
+def test_a_null_within_a_map_of_anything_is_an_absence_also_there() -> None:
+    crd = WHOLE["CustomResourceDefinition"]
+    tree = codec.to_tree(crd)
+    shape = tree["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    shape["properties"] = {"size": {"type": "integer", "default": None}}
+    tree["spec"]["versions"] = tree["spec"]["versions"][:1]
+    body = msgspec.json.encode(tree)
+    assert jsontext.is_modest(body)
+
+    assert codec.plainly_read(type(crd), body) is None
 
 
 def test_a_field_may_stand_where_others_write_it() -> None:
