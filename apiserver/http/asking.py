@@ -9,6 +9,7 @@ from yarl import URL
 
 from apiserver.settings import Settings
 from cubernetes.api.errors import ServiceUnavailable
+from cubernetes.host.web.sockets import keep_alive
 
 CONNECT_DEADLINE_S = 3.0
 ANSWER_DEADLINE_S = 10.0
@@ -67,6 +68,8 @@ async def answered(
                 timeout=limit,
             )
             if answer.status == wanted:
+                if answer.connection is not None and answer.connection.transport is not None:
+                    keep_alive(answer.connection.transport)
                 return answer
             async with answer:
                 told = (await answer.content.read(REFUSAL_BYTES_MAX)).decode(errors="replace")

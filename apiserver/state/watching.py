@@ -11,7 +11,7 @@ from apiserver.state.mirror import Mirror
 from apiserver.state.watchcache import FellBehind, Watch, event_line
 from cubernetes.api.bodies.envelopes import status_of
 from cubernetes.api.coding import codec
-from cubernetes.api.errors import Gone
+from cubernetes.api.errors import Gone, ServiceUnavailable
 from cubernetes.host.env import Env
 from cubernetes.host.feed import Feed
 
@@ -57,6 +57,7 @@ class WatchRegistry:
         self._clock = env.clock
         self._bookmark_interval_s = bookmark_interval_s
         self._open: dict[WatchStream, None] = {}
+        self._followed: dict[_Lines, None] = {}
         self._places = Places("watches", per_user_max)
         self._is_closing = False
         self._ticker: asyncio.Task[None] | None = None
@@ -83,6 +84,8 @@ class WatchRegistry:
         self._is_closing = True
         for watcher in self._open:
             watcher.watch.wake_in_turn()
+        for lines in list(self._followed):
+            lines.end()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
@@ -107,10 +110,18 @@ class WatchRegistry:
         """Open another long stream (a log that is followed), counted as a watch of its user."""
         self._places.take(user)
         try:
-            return _Lines(await opening, lambda: self._places.leave(user))
+            lines = _Lines(await opening, lambda: self._leave(lines, user))
         except BaseException:
             self._places.leave(user)
             raise
+        self._followed[lines] = None
+        if self._is_closing:
+            lines.end()
+        return lines
+
+    def _leave(self, lines: "_Lines", user: str) -> None:
+        del self._followed[lines]
+        self._places.leave(user)
 
     def lines_for(self, watcher: WatchStream) -> tuple[bytes, bool]:
         """Return what is new to a watch, and whether that is the last of it."""
@@ -186,21 +197,47 @@ class _WatchFeed(Feed):
 
 
 class _Lines:
-    """An iterator that gives its place back, once, also where it was never begun."""
+    """An iterator that gives its place back, once, also where it was never begun.
+
+    A log that is quiet would keep a server that stops from its end.
+    """
 
     def __init__(self, lines: AsyncIterator[bytes], close: Callable[[], None]) -> None:
         self._lines = lines
         self._close: Callable[[], None] | None = close
+        self._is_ending = False
+        self._waiting: asyncio.Timeout | None = None
+
+    def end(self) -> None:
+        """Break off, now where it waits for more, else at the next piece."""
+        self._is_ending = True
+        if self._waiting is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+            self._waiting = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            return await anext(self._lines)
+            return await self._next()
         except BaseException:
             self._give_back()
             raise
+
+    async def _next(self) -> bytes:
+        """Raises: ServiceUnavailable: the server stops."""
+        if self._is_ending:
+            raise ServiceUnavailable("the server stops")
+        try:
+            async with asyncio.timeout(None) as self._waiting:
+                return await anext(self._lines)
+        except TimeoutError as error:
+            if not self._is_ending:
+                raise
+            raise ServiceUnavailable("the server stops") from error
+        finally:
+            self._waiting = None
 
     def _give_back(self) -> None:
         if self._close is not None:

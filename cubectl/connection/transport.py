@@ -17,6 +17,7 @@ from cubectl.connection.http1 import Broken, Response, request_bytes, response_i
 from cubectl.connection.kubeconfig import Access
 from cubernetes.client.wire.frames import LINE_BYTES_MAX
 from cubernetes.client.wire.warnings import warnings_in
+from cubernetes.host.web.keepalive import KEEPALIVE
 
 CONNECT_DEADLINE_S = 5.0
 ANSWER_BYTES_MAX = 512 * 1024 * 1024
@@ -168,6 +169,8 @@ class HttpsTransport:
             where: Any = (_ascii(self._host), self._port)
             plain = socket.create_connection(where, timeout=CONNECT_DEADLINE_S)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for level, option, value in KEEPALIVE:
+                plain.setsockopt(level, option, value)
             connection = self._context.wrap_socket(plain, server_hostname=_ascii(name))
             connection.settimeout(self._timeout_s)
         except (OSError, UnicodeError) as error:

@@ -30,6 +30,7 @@ from cubernetes.host.web.messages import (
     identity_of,
     target_of,
 )
+from cubernetes.host.web.sockets import keep_alive
 from cubernetes.host.web.transfer import (
     CLIENT_TROUBLES,
     PART_BYTES,
@@ -112,6 +113,7 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        keep_alive(transport)
         if transport.get_extra_info("peercert"):
             self._server.known(self)
         self._await_head()

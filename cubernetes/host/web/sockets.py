@@ -1,13 +1,24 @@
 """A TCP connection as a Duplex of bytes, and how a client's is relayed to a server's."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from cubernetes.host.web.duplex import Broken, Duplex
+from cubernetes.host.web.keepalive import KEEPALIVE
 
 READ_BYTES = 64 * 1024
 # What a client still sends when its server has ended has so long to arrive.
 LINGER_S = 1.0
+
+
+def keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Let the kernel find out whether the other machine is there, where neither side has a word."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for level, option, value in KEEPALIVE:
+        sock.setsockopt(level, option, value)
 
 
 class SocketStream:

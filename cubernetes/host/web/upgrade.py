@@ -1,7 +1,6 @@
 """Connections that carry no HTTP any more: taken over from aiohttp on either side, and relayed."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any, cast
@@ -16,13 +15,13 @@ from aiohttp.streams import StreamReader
 from cubernetes.host.web.duplex import Broken, Duplex
 from cubernetes.host.web.httpserver import Connection
 from cubernetes.host.web.messages import Upgrade
+from cubernetes.host.web.sockets import keep_alive
 from cubernetes.host.web.transfer import break_off
 
 # Reading stops when so much has come and was not taken.
 UNREAD_BYTES_MAX = 64 * 1024
 # A person may leave a pager open, and a command its input unread: as long as a session may idle.
 TAKE_DEADLINE_S = 4 * 3600.0
-KEEPALIVE_S, KEEPALIVE_COUNT = 15, 4
 HANDSHAKE_DEADLINE_S = 10.0
 
 
@@ -180,22 +179,8 @@ def _leave_http(protocol: Any) -> None:
 
 
 def keep_switched(incoming: web.BaseRequest) -> None:
-    """Let a connection live as a switched one does: people read slowly, and machines vanish."""
-    connection = cast(Connection, incoming.protocol)
-    connection.take_deadline_s = TAKE_DEADLINE_S
-    if connection.transport is not None:
-        keep_alive(connection.transport)
-
-
-def keep_alive(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel find out whether the other machine is there, where neither side has a word."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+    """Let a connection live as a switched one does: people read slowly."""
+    cast(Connection, incoming.protocol).take_deadline_s = TAKE_DEADLINE_S
 
 
 def _reader_of(protocol: BaseProtocol) -> StreamReader:

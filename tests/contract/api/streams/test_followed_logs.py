@@ -1,14 +1,20 @@
 """`cubectl logs -f` of many pods: each line whole, later pods too, and an end when all have one."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from cubernetes.host.web.keepalive import KEEPALIVE_S
 from kubelet.runtime.fake import Behaviour
-from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world
+from tests.contract.api.streams.world import DEADLINE_S, ExecWorld, an_exec_world, until
 from tests.contract.api.world import PODS, Tree, a_pod
+
+# What /proc/net/tcp calls them.
+ESTABLISHED, KEEPALIVE_TIMER, TICKS_PER_S = "01", "02", 100
+LOOPBACK = "0100007F"
 
 
 @pytest.fixture
@@ -100,6 +106,49 @@ async def test_a_pod_that_was_named_is_followed_until_it_is_gone(world: ExecWorl
     async with asyncio.timeout(DEADLINE_S):
         out, err = await process.communicate()
     assert (out, err, process.returncode) == (b"", b"", 0)
+
+
+async def test_a_quiet_log_that_is_followed_holds_up_no_stop_and_its_client_is_told(
+    world: ExecWorld,
+) -> None:
+    await a_speaker(world, "a-0", b"first\n")
+    process = await world.cluster.start("logs -f a-0")
+    assert await line_of(process) == b"first\n"
+    await world.server.stop()
+    # The API server still serves: what is told is not that its connections were closed.
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (1, b"")
+    assert b"the connection broke" in err
+
+
+async def test_a_machine_that_loses_its_power_is_found_out_at_each_step_of_a_quiet_log(
+    world: ExecWorld,
+) -> None:
+    await a_speaker(world, "a-0", b"first\n")
+    process = await world.cluster.start("logs -f a-0")
+    assert await line_of(process) == b"first\n"
+
+    # Both ends of two connections: cubectl's with the API server, that one's with the kubelet.
+    def are_watched() -> bool:
+        asked_s = asks_again_in(world.app.port, world.kubelet.port)
+        return len(asked_s) >= 4 and max(asked_s) <= KEEPALIVE_S + 1
+
+    await until(are_watched)
+    assert (await world.cluster.interrupted(process)).code == 130
+
+
+def asks_again_in(*ports: int) -> list[float]:
+    """Return when the kernel asks whether the other side is there, by the ends of connections."""
+    seconds = []
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        here, there, state, _, timer = line.split()[1:6]
+        ends = [one.split(":") for one in (here, there)]
+        is_ours = any(address == LOOPBACK and int(port, 16) in ports for address, port in ends)
+        if is_ours and state == ESTABLISHED:
+            kind, _, ticks = timer.partition(":")
+            seconds.append(int(ticks, 16) / TICKS_PER_S if kind == KEEPALIVE_TIMER else math.inf)
+    return seconds
 
 
 async def test_a_server_that_goes_away_is_told_and_the_code_is_1(world: ExecWorld) -> None:
