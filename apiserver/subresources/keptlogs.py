@@ -1,4 +1,4 @@
-"""Logs of pods that are gone: every kubelet is asked what it has kept of a name."""
+"""Logs of pods that are gone, and how containers ended: kubelets are asked what they have kept."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,12 +12,14 @@ from apiserver.call import Call
 from apiserver.state.statuses import absent
 from apiserver.wire.bodies import warned
 from cubernetes.api.bodies.keptlogs import KeptLog, KeptLogList
+from cubernetes.api.bodies.postmortem import PostMortemList
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
+from cubernetes.api.meta import Model
 from cubernetes.client.wire.logquery import LogQuery, query_text
 from cubernetes.host.web.messages import Response
 
@@ -44,17 +46,17 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
         raise ServiceUnavailable("this server has no way to the kubelets")
     nodes = [one for one in backend.objects(Node) if isinstance(one, Node)]
     path = f"/keptLogs/{quote(call.namespace, safe='')}/{quote(call.name, safe='')}"
-    answers = await _answers(backend.logs, nodes, path)
-    silent = [one.metadata.name for one, kept in zip(nodes, answers, strict=True) if kept is None]
+    answers = await _answers(backend.logs, nodes, path, KeptLogList)
+    silent = _silent(nodes, answers)
     found = [
-        Place(one, log) for one, kept in zip(nodes, answers, strict=True) for log in kept or ()
+        Place(one, log)
+        for one, kept in zip(nodes, answers, strict=True)
+        for log in (kept.items if kept is not None else ())
     ]
     place, told = chosen(_readable(backend, call, found), asked.container, asked.back)
     if place is None:
         if silent:
-            said = (
-                f"no log of pod {call.name} is found, but {', '.join(sorted(silent)[:5])} did not"
-            )
+            said = f"no log of pod {call.name} is found, but {', '.join(silent[:5])} did not"
             # No time to come back after: clients would ask all nodes again and again.
             raise ServiceUnavailable(f"{said} answer, and may have it")
         raise absent(Pod.resource, call.name)
@@ -64,13 +66,46 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
     return warned(Response(200, lines, content_type="text/plain"), told)
 
 
-async def _answers(
-    kubelets: KubeletLogs, nodes: Sequence[Node], path: str
-) -> list[Sequence[KeptLog] | None]:
+async def post_mortems(backend: Backend, call: Call) -> Response:
+    """Tell how containers of the pods of a name ended: of the one that is here, its node is asked.
+
+    Raises: ApiError.
+    """
+    if backend.logs is None:
+        raise ServiceUnavailable("this server has no way to the kubelets")
+    pod = backend.find(Pod, call.name, call.namespace)
+    nodes = [one for one in backend.objects(Node) if isinstance(one, Node)]
+    if pod is not None:
+        nodes = [one for one in nodes if one.metadata.name == pod.spec.node_name]
+    path = f"/postMortems/{quote(call.namespace, safe='')}/{quote(call.name, safe='')}"
+    answers = await _answers(backend.logs, nodes, path, PostMortemList)
+    oldest = _since(backend, call.namespace)
+    every = [one for kept in answers if kept is not None for one in kept.items]
+    found = [one for one in every if oldest is not None and one.made_at >= oldest]
+    found.sort(key=lambda one: (one.made_at, one.uid, one.attempt), reverse=True)
+    told = PostMortemList(items=tuple(found), silent=tuple(_silent(nodes, answers)))
+    return Response(200, codec.encode(told))
+
+
+def _silent(nodes: Sequence[Node], answers: Sequence[object | None]) -> list[str]:
+    pairs = zip(nodes, answers, strict=True)
+    return sorted(one.metadata.name for one, kept in pairs if kept is None)
+
+
+def _since(backend: Backend, namespace: str) -> int | None:
+    """Return when a namespace was made, in seconds since 1970; None where it is not there."""
+    found = backend.find(Namespace, namespace)
+    since = found.metadata.creation_timestamp if found is not None else None
+    return int(since.timestamp()) if since is not None else None
+
+
+async def _answers[K: Model](
+    kubelets: KubeletLogs, nodes: Sequence[Node], path: str, kind: type[K]
+) -> list[K | None]:
     """Return what each node has kept; None of one whose kubelet is silent."""
     gate = asyncio.Semaphore(ASKED_AT_ONCE)
     asked = [
-        asyncio.create_task(_asked(kubelets, one, path, gate)) if _is_heard(one) else None
+        asyncio.create_task(_asked(kubelets, one, path, kind, gate)) if _is_heard(one) else None
         for one in nodes
     ]
     tasks = [one for one in asked if one is not None]
@@ -89,9 +124,9 @@ def _is_heard(node: Node) -> bool:
     return ready is None or ready.status != "Unknown"
 
 
-async def _asked(
-    kubelets: KubeletLogs, node: Node, path: str, gate: asyncio.Semaphore
-) -> Sequence[KeptLog] | None:
+async def _asked[K: Model](
+    kubelets: KubeletLogs, node: Node, path: str, kind: type[K], gate: asyncio.Semaphore
+) -> K | None:
     """Return what a node has kept; None where it does not answer."""
     try:
         async with gate, asyncio.timeout(ASKED_S):
@@ -100,9 +135,9 @@ async def _asked(
                 text += piece
                 if len(text) > ANSWER_BYTES_MAX:
                     return None
-        return codec.decode(KeptLogList, text).items
+        return codec.decode(kind, text)
     except NotFound:
-        return ()
+        return kind()
     except (ApiError, TimeoutError, msgspec.DecodeError):
         return None
 
@@ -110,11 +145,9 @@ async def _asked(
 def _readable(backend: Backend, call: Call, found: Sequence[Place]) -> list[Place]:
     """Leave out what is of the pod that has the name now, and of a namespace that had this name."""
     pod = backend.find(Pod, call.name, call.namespace)
-    namespace = backend.find(Namespace, call.namespace)
-    since = namespace.metadata.creation_timestamp if namespace is not None else None
-    if since is None:
+    oldest, uid = _since(backend, call.namespace), pod.metadata.uid if pod is not None else ""
+    if oldest is None:
         return []
-    oldest, uid = int(since.timestamp()), pod.metadata.uid if pod is not None else ""
     return [one for one in found if one.log.made_at >= oldest and one.log.uid != uid]
 
 

@@ -10,7 +10,7 @@ from apiserver.state.keys import key_of
 from apiserver.state.statuses import absent, conflict, success
 from apiserver.strategies.metadata import to_the_second
 from apiserver.strategies.node import node_exists
-from apiserver.subresources.keptlogs import kept_log
+from apiserver.subresources.keptlogs import kept_log, post_mortems
 from apiserver.subresources.subresource import Method, Subresource
 from apiserver.verbs.write import modified
 from apiserver.wire.bodies import model_in
@@ -74,6 +74,8 @@ async def log(backend: Backend, call: Call) -> Response:
     """Hand on what the kubelet has of a container's log, as it comes."""
     asked = log_query(call.request.query)
     await backend.caught_up()
+    if asked.post_mortem:
+        return await post_mortems(backend, call)
     if asked.deleted or (asked.back and backend.find(Pod, call.name, call.namespace) is None):
         return await kept_log(backend, call, asked)
     way = await way_to(backend, call, asked.container)
@@ -154,6 +156,7 @@ LOG_QUERY = (
     Parameter("previous", TRUTH, "Of the container before the last restart."),
     Parameter("life", NUMBER, "Of the container so many restarts ago; 1 is previous."),
     Parameter("deleted", TRUTH, "Of the pod that had this name before it was deleted."),
+    Parameter("postMortem", TRUTH, "What is kept of how its containers ended, instead of a log."),
     Parameter("stream", TEXT, "Stdout or Stderr; All is both."),
     Parameter("limitBytes", NUMBER, "Only so many bytes, from the first on."),
     Parameter("sinceSeconds", NUMBER, "Only what was written so recently."),

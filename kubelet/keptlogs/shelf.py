@@ -1,7 +1,6 @@
 """The folder of logs that outlive their containers: filled as those go, kept within its limits."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,9 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.host.timing.waiting import wait_until
-from kubelet.keptlogs.retention import PRESSED_BYTES_MAX, Kept, Life, life_at, life_of, surplus
+from kubelet.keptlogs.folders import collected, kept_in
+from kubelet.keptlogs.retention import PRESSED_BYTES_MAX, Kept, Life, life_at, life_of
+from kubelet.keptlogs.stories import Stories
 from kubelet.runtime.driver import (
     SANDBOX,
     Container,
@@ -27,11 +28,13 @@ LOOK_S = 60.0
 # Pods that end together are looked through once.
 SETTLE_S = 1.0
 BYTES_MAX = 256 << 20
-LIVES_DEPTH = 5  # folders on the way to a life
 
 
 class KeptLogs:
-    """folder: None keeps nothing. is_pressed: whether this node is short of disk."""
+    """folder: None keeps nothing. is_pressed: whether this node is short of disk.
+
+    stories: what is kept of how containers ended.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,8 @@ class KeptLogs:
         is_pressed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._folder, self._runtime, self._env = folder, runtime, env
+        beside = folder.with_name(f"{folder.name}-post-mortems") if folder is not None else None
+        self.stories = Stories(beside, env)
         self._bytes_max, self._is_pressed = bytes_max, is_pressed
         self._has_more = asyncio.Event()
         metrics = env.metrics
@@ -72,7 +77,7 @@ class KeptLogs:
         path = f"{namespace}/{pod}"
         if self._folder is None or life_at(f"{path}/0.x/x/0") is None:
             return []
-        look = partial(_kept_in, self._folder, path)
+        look = partial(kept_in, self._folder, path)
         return await self._env.blocking.run(("kept logs", path), look)
 
     def log_of(self, life: Life, options: LogOptions) -> AsyncGenerator[bytes, None]:
@@ -99,33 +104,3 @@ class KeptLogs:
             bytes_max = min(bytes_max, PRESSED_BYTES_MAX)
         work = partial(collected, folder, now_s, bytes_max)
         self._bytes.set(await self._env.blocking.run(FOLDER, work))
-
-
-def collected(folder: Path, now_s: float, bytes_max: int) -> int:
-    """Take away what is too much; return how many bytes are left. Raises: OSError."""
-    kept = _kept_in(folder, "")
-    gone = set(surplus(kept, now_s, bytes_max))
-    for life in sorted(gone):
-        shutil.rmtree(folder / life.path, ignore_errors=True)
-        for parent in (folder / life.path).parents[: LIVES_DEPTH - 1]:
-            try:
-                parent.rmdir()
-            except OSError:
-                break  # another life is in it
-    return sum(one.size_bytes for one in kept if one.life not in gone)
-
-
-def _kept_in(folder: Path, under: str) -> list[Kept]:
-    """Return what is kept under a path of the folder; what goes meanwhile is left out."""
-    depth = LIVES_DEPTH - len(under.split("/")) if under else LIVES_DEPTH
-    found = []
-    for place in (folder / under).glob("/".join("*" * depth)):
-        life = life_at(place.relative_to(folder).as_posix())
-        if life is None:
-            continue
-        try:
-            size = sum(file.stat().st_size for file in place.iterdir())
-            found.append(Kept(life, place.stat().st_mtime, size))
-        except FileNotFoundError:
-            continue
-    return found

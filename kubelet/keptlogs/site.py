@@ -1,6 +1,7 @@
 """The logs that are kept of pods that are gone, over HTTPS: which there are, and each of them."""
 
 from cubernetes.api.bodies.keptlogs import KeptLog, KeptLogList
+from cubernetes.api.bodies.postmortem import PostMortemList
 from cubernetes.api.coding import codec
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.logquery import log_query
@@ -12,6 +13,7 @@ from kubelet.keptlogs.retention import Kept
 from kubelet.keptlogs.shelf import KeptLogs
 
 PATH = "/keptLogs/{namespace}/{pod}"
+POST_MORTEMS = "/postMortems/{namespace}/{pod}"
 
 
 class KeptSite:
@@ -23,6 +25,7 @@ class KeptSite:
     def routes(self) -> list[Route]:
         return [
             ("GET", PATH, self.found),
+            ("GET", POST_MORTEMS, self.post_mortems),
             ("GET", f"{PATH}/{{uid}}/{{container}}/{{attempt}}", self.log),
         ]
 
@@ -34,6 +37,15 @@ class KeptSite:
                         attempt=one.attempt, is_default=one.is_default)
                 for one in lives)  # fmt: skip
         return Response(200, codec.encode(KeptLogList(items=tuple(told))))
+
+    async def post_mortems(self, request: Request) -> Response:
+        """Raises: Refused."""
+        names = dict(request.names)
+        try:
+            found = await self._kept.stories.of_pod(names["namespace"], names["pod"])
+        except OSError as error:
+            raise HttpRefusal(503, f"the post-mortems cannot be read: {error}") from error
+        return Response(200, codec.encode(PostMortemList(items=tuple(found))))
 
     async def log(self, request: Request) -> Response:
         """Raises: Refused."""

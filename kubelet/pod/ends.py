@@ -1,20 +1,29 @@
-"""Tells of a pod's containers that ended otherwise than well: one Event for each such end."""
+"""Tells of a pod's containers that ended otherwise than well: an Event and a record of each end."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
+from cubernetes.api.bodies.postmortem import PostMortem
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
+from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
+from kubelet.keptlogs.retention import life_of
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.memory import CrashStreak
 from kubelet.pod.decisions.postmortem import NEWS_S, Memory, is_abnormal, is_told, story_of
 from kubelet.pod.decisions.specs import wanted_named
 from kubelet.pod.images import container_path
 from kubelet.pod.parts import Parts
-from kubelet.runtime.driver import Container, State
+from kubelet.runtime.driver import Container, LogOptions, RuntimeDown, RuntimeTrouble, State
+
+log = Log(__name__)
 
 REASON = "ContainerDied"
+# Of a log, in the record of an end.
+LINES, LOG_BYTES_MAX, LOG_DEADLINE_S = 20, 8 * 1024, 2.0
 
 
 class _End(NamedTuple):
@@ -65,13 +74,13 @@ class Ends:
             if is_abnormal(one) and self._stopped.get(one.id) != "":
                 await self._note(pod, one, streaks.get(one.name))
         for end in list(self._open.values()):
-            self._look_at(end, here.get(end.found.id), is_last=pod.metadata.is_deleted)
+            await self._look_at(end, here.get(end.found.id), is_last=pod.metadata.is_deleted)
         self._stopped = {key: why for key, why in self._stopped.items() if key in here}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Tell of what is not told yet: the pod is gone."""
         for end in list(self._open.values()):
-            self._look_at(end, None, is_last=True)
+            await self._look_at(end, None, is_last=True)
 
     def pause_s(self, longest_s: float | None) -> float | None:
         """Return when to look again: no later than an end is to be told."""
@@ -91,7 +100,7 @@ class Ends:
         due_s = now_s if probe else now_s + NEWS_S
         self._open[one.id] = _End(pod, one, wanted, memory, self._parts.pressures(), probe, due_s)
 
-    def _look_at(self, end: _End, here: Container | None, *, is_last: bool) -> None:
+    async def _look_at(self, end: _End, here: Container | None, *, is_last: bool) -> None:
         """Tell of an end if it is time; forget it once nothing more can be heard of it."""
         newest, now_s = here or end.found, self._parts.env.clock.monotonic()
         is_due = now_s >= end.due_s or here is None or is_last
@@ -99,6 +108,36 @@ class Ends:
             story = story_of(newest, end.wanted, end.memory, end.pressures, end.probe)
             path = container_path(end.pod, newest.name)
             self._parts.recorder.record(Record(end.pod, REASON, story, "Warning", path))
+            await self._keep(end.pod, newest, story)
             self._open[newest.id] = end._replace(is_told=True)
         if newest.oom_killed or here is None:
             del self._open[newest.id]
+
+    async def _keep(self, pod: Pod, ended: Container, story: str) -> None:
+        """Keep a record of an end on this node."""
+        life = life_of(ended, pod)
+        told = PostMortem(
+            uid=life.uid,
+            made_at=life.made_at,
+            container=life.container,
+            attempt=life.attempt,
+            ended_at=ended.finished_at,
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            story=story,
+            log=await self._last_lines(ended.id),
+        )
+        await self._parts.kept_logs.stories.keep(life, told)
+
+    async def _last_lines(self, container_id: str) -> tuple[str, ...]:
+        """Return the end of a container's log, as far as it can be read now."""
+        text = b""
+        try:
+            async with asyncio.timeout(LOG_DEADLINE_S):
+                options = LogOptions(tail_count=LINES)
+                async with aclosing(self._parts.runtime.logs(container_id, options)) as pieces:
+                    async for piece in pieces:
+                        text = (text + piece)[-LOG_BYTES_MAX:]
+        except (RuntimeTrouble, RuntimeDown, TimeoutError) as error:
+            log.warning("log of an end not read", container=container_id, why=error)
+        return tuple(text.decode(errors="backslashreplace").splitlines()[-LINES:])

@@ -130,7 +130,7 @@ class PodWorker:
             await self._look_at_health(pod, found)
             await self._read_messages(pod, found)
             if pod is None:
-                self._steps.ends.close()
+                await self._steps.ends.close()
             else:
                 known.memory = memory.without_corrected(known.memory, pod)
                 await self._steps.ends.look(pod, found, streaks)

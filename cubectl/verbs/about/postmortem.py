@@ -1,26 +1,31 @@
 """`cubectl post-mortem POD`: what is known of the ends of a pod's containers, in one place.
 
 Of each: its last end by the pod's status, what its kubelet told of it, and the last lines of its
-log. Nothing is concluded; what is not known is said to be so.
+log; of a pod that is gone, what its node has kept. Nothing is concluded; what is not known is said
+to be so.
 """
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+import msgspec
+
 from cubectl.objects.targets import PODS, pod_called
 from cubectl.output.printers import safe
 from cubectl.session import Misused, Session
 from cubectl.verb import Verb
+from cubernetes.api.bodies.postmortem import PostMortem, PostMortemList
 from cubernetes.api.coding import codec
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podstatus import ContainerStatus, StateTerminated
-from cubernetes.api.errors import ApiError
+from cubernetes.api.errors import ApiError, NotFound
 from cubernetes.client.wire.queries import log_query, selection_query
 
 LINES = 20
 LOG_BYTES_MAX = 64 * 1024
+KEPT_BYTES_MAX = 16 * 1024 * 1024
 STORY = "ContainerDied"  # the reason of the kubelet's Events about ends
 
 
@@ -33,7 +38,15 @@ def run(options: Namespace, session: Session) -> None:
     if len(options.words) != 1:
         raise Misused("name one pod: cubectl post-mortem web-0")
     name = pod_called(options.words[0], session.kinds, "a post-mortem is of one pod")
-    tree = session.api.get(PODS, name, session.namespace)
+    kept = _kept(session, name)
+    try:
+        tree = session.api.get(PODS, name, session.namespace)
+    except NotFound:
+        lines = list(_gone(name, session.namespace, kept, options.container))
+        if not lines:
+            raise
+        session.out.write("".join(f"{safe(line)}\n" for line in lines))
+        return
     pod = codec.served(Pod, tree)
     statuses = _chosen(pod, options.container)
     about = selection_query("", f"involvedObject.uid={pod.metadata.uid}")
@@ -42,8 +55,36 @@ def run(options: Namespace, session: Session) -> None:
     for line in _of_pod(pod):
         session.out.write(f"{safe(line)}\n")
     for status in statuses:
-        for line in _of_container(session, pod, status, events):
+        for line in _of_container(session, pod, status, events, kept.items):
             session.out.write(f"{safe(line)}\n")
+
+
+def _kept(session: Session, name: str) -> PostMortemList:
+    """Return what nodes have kept of the ends of this pod, as far as this user may read logs."""
+    query = log_query(post_mortem=True)
+    text = bytearray()
+    try:
+        for chunk in session.api.log(PODS, name, session.namespace, query):
+            text += chunk
+            if len(text) > KEPT_BYTES_MAX:
+                return PostMortemList()
+        return codec.decode(PostMortemList, bytes(text))
+    except (ApiError, msgspec.DecodeError):
+        return PostMortemList()  # The status, Events and logs are told without it.
+
+
+def _gone(name: str, namespace: str, kept: PostMortemList, container: str) -> Iterator[str]:
+    """Yield what is kept of pods that are gone; nothing where nothing is."""
+    found = [one for one in kept.items if container in ("", one.container)]
+    if not found:
+        return
+    yield f"pod {namespace}/{name} is gone; its node has kept:"
+    for one in found:
+        yield f"container {one.container}, started again {one.attempt} times, of pod {one.uid}:"
+        yield f"  told at {_moment(one.ended_at)}: {one.story}"
+        yield from _lines(one.log)
+    if kept.silent:
+        yield f"{', '.join(kept.silent)} did not answer, and may have more"
 
 
 def _chosen(pod: Pod, name: str) -> Sequence[ContainerStatus]:
@@ -72,7 +113,11 @@ def _of_pod(pod: Pod) -> Iterator[str]:
 
 
 def _of_container(
-    session: Session, pod: Pod, status: ContainerStatus, events: Sequence[Event]
+    session: Session,
+    pod: Pod,
+    status: ContainerStatus,
+    events: Sequence[Event],
+    kept: Sequence[PostMortem],
 ) -> Iterator[str]:
     ended = status.state.terminated or status.last_state.terminated
     yield f"container {status.name}, started again {status.restart_count} times:"
@@ -82,8 +127,12 @@ def _of_container(
     yield f"  {_end(ended)}"
     if ended.message:
         yield f"  its last message: {ended.message.strip()}"
-    yield from _told(status.name, events)
-    yield from _log(session, pod, status.name, is_previous=status.state.terminated is None)
+    mine = [one for one in kept if (one.uid, one.container) == (pod.metadata.uid, status.name)]
+    if mine:
+        yield f"  told at {_moment(mine[0].ended_at)}: {mine[0].story}"
+    else:
+        yield from _told(status.name, events)
+    yield from _log(session, pod, status, mine[:1])
 
 
 def _end(ended: StateTerminated) -> str:
@@ -104,9 +153,12 @@ def _told(name: str, events: Sequence[Event]) -> Iterator[str]:
         yield f"  told at {_moment(newest.last_timestamp)}: {newest.message}"
 
 
-def _log(session: Session, pod: Pod, name: str, *, is_previous: bool) -> Iterator[str]:
-    """Yield the end of a log, as far as this user may read logs."""
-    query = log_query(container=name, tail=LINES, previous=is_previous)
+def _log(
+    session: Session, pod: Pod, status: ContainerStatus, kept: Sequence[PostMortem]
+) -> Iterator[str]:
+    """Yield the end of a log, or what is kept of it, as far as this user may read logs."""
+    is_previous = status.state.terminated is None
+    query = log_query(container=status.name, tail=LINES, previous=is_previous)
     found = bytearray()
     try:
         for chunk in session.api.log(PODS, pod.metadata.name, pod.metadata.namespace, query):
@@ -114,11 +166,18 @@ def _log(session: Session, pod: Pod, name: str, *, is_previous: bool) -> Iterato
             if len(found) > LOG_BYTES_MAX:
                 break
     except ApiError as error:
-        yield f"  its log cannot be read: {error}"
+        if not kept:
+            yield f"  its log cannot be read: {error}"
+        for one in kept:
+            yield from _lines(one.log)
         return
     text = bytes(found[-LOG_BYTES_MAX:]).decode(errors="backslashreplace")
-    yield "  the last lines of its log:" if text else "  its log is empty"
-    yield from (f"    {line}" for line in text.splitlines()[-LINES:])
+    yield from _lines(text.splitlines()[-LINES:])
+
+
+def _lines(lines: Sequence[str]) -> Iterator[str]:
+    yield "  the last lines of its log:" if lines else "  its log is empty"
+    yield from (f"    {line}" for line in lines)
 
 
 def _moment(at: datetime | None) -> str:

@@ -32,8 +32,8 @@ class LogQuery:
     """Left out: the only container, all of its log, of both streams, as it stands now.
 
     life: how many lives ago, where that is given; previous is one. deleted: of the pod that had
-    this name before it was deleted. stream is one of STREAMS. since_time is in RFC 3339; of it and
-    since_seconds at most one is given.
+    this name before it was deleted. post_mortem: what is kept of its ends instead. stream is one of
+    STREAMS. since_time is in RFC 3339; of it and since_seconds at most one is given.
     """
 
     container: str = ""
@@ -47,6 +47,7 @@ class LogQuery:
     stream: str = "All"
     life: int | None = None
     deleted: bool = False
+    post_mortem: bool = False
 
     @property
     def back(self) -> int:
@@ -82,6 +83,7 @@ def log_query(parameters: Iterable[tuple[str, str]]) -> LogQuery:
         container=container,
         life=life,
         **flags,
+        post_mortem=flag("postMortem", given.get("postMortem", "false")),
         tail_lines=_count("tailLines", given, 0, TAIL_LINES_MAX),
         since_seconds=_count("sinceSeconds", given, 1, SINCE_S_MAX),
         since_time=since_time,

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from cubernetes.api.bodies.postmortem import PostMortem
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.meta import replaced
 from kubelet.eviction.room import MachineRoom, Share
-from kubelet.keptlogs.retention import LIVES_MAX, PRESSED_BYTES_MAX, Kept
-from kubelet.keptlogs.shelf import KeptLogs, collected
+from kubelet.keptlogs.folders import collected
+from kubelet.keptlogs.retention import LIVES_MAX, PRESSED_BYTES_MAX, Kept, Life
+from kubelet.keptlogs.shelf import KeptLogs
+from kubelet.keptlogs.stories import Stories
 from kubelet.runtime.driver import LogOptions
 from kubelet.runtime.fake import Behaviour, FakeRuntime
 from tests.contract.kubelet.test_kubelet import World, a_world, lived
@@ -124,5 +128,67 @@ def test_a_node_that_is_short_of_disk_keeps_little(tmp_path: Path) -> None:
                 return not place.exists()
 
             await world.until(is_gone, limit_s=300)
+
+    lived(story)
+
+
+def test_how_a_container_ended_is_kept_with_its_last_lines_when_its_pod_is_gone(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with a_world(web=SHORT) as world:
+            await started(world, tmp_path / "logs")
+            pod = a_pod("web")
+            await world.make(replaced(pod, spec=replaced(pod.spec, restart_policy="Never")))
+            await world.until(lambda: world.is_phase("Failed"))
+            uid = (await world.pod()).metadata.uid
+            await world.admin.delete(Pod, "web", "default")
+            await world.until(world.is_gone)
+            stories = shelf_of(world, tmp_path / "logs").stories
+
+            async def are_kept() -> bool:
+                return await stories.of_pod("default", "web") != []
+
+            await world.until(are_kept)
+            (one,) = await stories.of_pod("default", "web")
+            assert (one.uid, one.container, one.attempt, one.exit_code) == (uid, "main", 0, 1)
+            assert one.story.startswith("Container main ended with code 1 after 1 s")
+            assert one.log == ("hello",)
+            assert await stories.of_pod("..", "web") == []
+
+    lived(story)
+
+
+def test_records_of_ends_are_as_few_as_logs_and_a_broken_one_hides_no_other(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            stories = Stories(tmp_path, world.env)
+            for attempt in range(LIVES_MAX + 2):
+                life = Life("default", "web", 7, "u1", "main", attempt)
+                told = PostMortem(uid="u1", made_at=7, container="main", attempt=attempt)
+                await stories.keep(life, told)
+            found = await stories.of_pod("default", "web")
+            assert [one.attempt for one in found] == [4, 3, 2]
+
+            life = Life("default", "web", 7, "u1", "main", 4)
+            (tmp_path / life.path / "post-mortem.json").write_text("{")
+            found = await stories.of_pod("default", "web")
+            assert [one.attempt for one in found] == [3, 2]
+
+    lived(story)
+
+
+def test_what_cannot_be_kept_of_an_end_holds_up_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            (tmp_path / "file").touch()
+            life = Life("default", "web", 7, "u1", "main", 0)
+            told = PostMortem(uid="u1", made_at=7, container="main", attempt=0)
+            for folder in (tmp_path / "file", None):
+                await Stories(folder, world.env).keep(life, told)
+            assert (tmp_path / "file").read_bytes() == b""
+            assert await Stories(None, world.env).of_pod("default", "web") == []
 
     lived(story)

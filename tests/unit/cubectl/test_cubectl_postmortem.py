@@ -1,13 +1,17 @@
 """`cubectl post-mortem`: what is known of the ends of a pod's containers, and nothing else."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from cubernetes.api.errors import Forbidden
+from cubernetes.api.bodies.postmortem import PostMortem, PostMortemList
+from cubernetes.api.coding import codec
+from cubernetes.api.errors import Forbidden, NotFound
 from tests.unit.cubectl.tinyserver import Line, TinyServer, run
 
 END = "2026-01-05T12:00:00Z"
+AT = datetime(2026, 1, 5, 12, tzinfo=UTC)
 KILLED = {"exitCode": 137, "signal": 9, "reason": "OOMKilled", "finishedAt": END}
 STORY = "Container main ended with code 137 (signal KILL) after 48 s"
 
@@ -65,7 +69,7 @@ def test_the_log_is_of_the_container_that_ended(
 ) -> None:
     server.keep(a_tree(status))
     run(server, "post-mortem web")
-    asked = [target for _, target in server.asked if "/log" in target]
+    asked = [target for _, target in server.asked if "/log?container" in target]
     assert [("previous=true" in one, "tailLines=20" in one) for one in asked] == [
         (is_previous, True)
     ]
@@ -74,7 +78,7 @@ def test_the_log_is_of_the_container_that_ended(
 def test_of_a_container_that_has_not_ended_no_log_is_asked(server: TinyServer) -> None:
     server.keep(a_tree({"name": "main", "state": {"running": {}}}))
     assert run(server, "post-mortem web").out.endswith("  no end of it is known\n")
-    assert not [target for _, target in server.asked if "/log" in target]
+    assert not [target for _, target in server.asked if "/log?container" in target]
 
 
 def test_why_the_pod_itself_has_failed_goes_before(server: TinyServer) -> None:
@@ -93,6 +97,57 @@ def test_more_lines_than_twenty_are_not_shown_and_nothing_commands_a_terminal(
     shown = run(server, "post-mortem web").out
     assert shown.count("[2J") == 20
     assert "\x1b" not in shown
+
+
+def kept(*attempts: int, silent: tuple[str, ...] = (), uid: str = "u1") -> list[bytes]:
+    """Return the server's answer on what is kept of lives of `main`."""
+    items = tuple(
+        PostMortem(uid=uid, made_at=7, container="main", attempt=one, ended_at=AT, story=STORY,
+                   log=(f"line of {one}",))
+        for one in attempts
+    )  # fmt: skip
+    return [codec.encode(PostMortemList(items=items, silent=silent))]
+
+
+def test_what_the_node_has_kept_of_an_end_stands_in_for_its_event_and_its_log(
+    server: TinyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log(_: object, *asked: Any, **__: object) -> list[bytes]:
+        if ("postMortem", "true") in asked[3]:
+            return kept(2, 1)
+        raise NotFound("no log is left")
+
+    server.keep(a_tree(died()))
+    monkeypatch.setattr("cubectl.api.Api.log", log)
+    assert run(server, "post-mortem web").out.splitlines()[3:] == [
+        f"  told at {END}: {STORY}",
+        "  the last lines of its log:",
+        "    line of 2",
+    ]
+
+
+def test_of_another_pod_of_the_name_nothing_is_told_while_this_one_is_here(
+    server: TinyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.keep(a_tree(died()))
+    monkeypatch.setattr("cubectl.api.Api.log", lambda *_, **__: kept(2, uid="u0"))
+    assert STORY not in run(server, "post-mortem web").out.splitlines()[3]
+
+
+def test_of_a_pod_that_is_gone_its_ends_are_told_and_who_may_know_more(
+    server: TinyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cubectl.api.Api.log", lambda *_, **__: kept(1, silent=("n2",)))
+    assert run(server, "post-mortem web").out.splitlines() == [
+        "pod default/web is gone; its node has kept:",
+        "container main, started again 1 times, of pod u1:",
+        f"  told at {END}: {STORY}",
+        "  the last lines of its log:",
+        "    line of 1",
+        "n2 did not answer, and may have more",
+    ]
+    said = run(server, "post-mortem web -c side")
+    assert (said.code, "not found" in said.err) == (1, True)
 
 
 def test_a_log_that_may_not_be_read_leaves_the_rest(

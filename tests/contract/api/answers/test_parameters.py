@@ -285,6 +285,12 @@ async def _deleted(world: World, kubelets: Kubelets) -> None:
     assert kubelets.asked[-1] == ("n1", "/keptLogs/default/web", "")
 
 
+async def _post_mortem(world: World, kubelets: Kubelets) -> None:
+    request = Request("GET", f"{PODS}/web/log", (("postMortem", "true"),), identity=ADMIN)
+    await world.server.handle(request)
+    assert kubelets.asked[-1] == ("n1", "/postMortems/default/web", "")
+
+
 async def _container(world: World, kubelets: Kubelets) -> None:
     await logged(world, container="main")
     assert kubelets.asked[-1][1].endswith("/web/main")
@@ -352,6 +358,7 @@ EFFECTS: Mapping[str, Effect] = {
     "previous": _handed_on("previous", "1", "previous=true"),
     "life": _handed_on("life", "2", "life=2"),
     "deleted": _deleted,
+    "postMortem": _post_mortem,
     "timestamps": _handed_on("timestamps", "true", "timestamps=true"),
     "tailLines": _handed_on("tailLines", "5", "tailLines=5"),
     "stream": _handed_on("stream", "Stderr", "stream=Stderr"),

@@ -1,12 +1,16 @@
 """Logs of lives that are over and of pods that are gone, through API server and kubelet."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from cubernetes.api.bodies.postmortem import PostMortem, PostMortemList
+from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.host.web.messages import Request
+from kubelet.keptlogs.retention import Life
 from kubelet.runtime.driver import Container
 from kubelet.runtime.fake import Behaviour
 from tests.contract.api.streams.world import ADMIN, ExecWorld, an_exec_world
@@ -186,3 +190,31 @@ async def test_of_several_containers_of_a_pod_that_nobody_knew_one_is_named(
     said = await world.cluster.cubectl("logs web -p")
     assert (said.code, "logs are kept of: [main side]" in said.err) == (1, True)
     assert (await world.cluster.cubectl("logs web -p -c side")).out == "second\n"
+
+
+async def told_of(world: ExecWorld, pod: Pod, story: str) -> None:
+    """Let the node keep a record of an end of a pod's container."""
+    made = pod.metadata.creation_timestamp
+    assert isinstance(made, datetime)
+    life = Life("default", "web", int(made.timestamp()), pod.metadata.uid, "main", 0)
+    told = PostMortem(uid=life.uid, made_at=life.made_at, container="main", attempt=0, story=story)
+    await world.kept.stories.keep(life, told)
+
+
+async def records(world: ExecWorld) -> list[str]:
+    request = Request("GET", f"{PODS}/web/log", (("postMortem", "true"),), identity=ADMIN)
+    answer = await world.server.handle(request)
+    assert (answer.status, isinstance(answer.body, bytes)) == (200, True)
+    assert isinstance(answer.body, bytes)
+    return [one.story for one in codec.decode(PostMortemList, answer.body).items]
+
+
+async def test_how_a_container_ended_is_told_of_the_pod_that_is_here_and_of_one_that_is_gone(
+    world: ExecWorld,
+) -> None:
+    pod = await lived(world, "web", "first")
+    assert await records(world) == []
+    await told_of(world, pod, "it ran out of memory")
+    assert await records(world) == ["it ran out of memory"]
+    await deleted(world, pod)
+    assert await records(world) == ["it ran out of memory"]
