@@ -82,7 +82,10 @@ class Bindings(Strategy[Any]):
 
 
 def _said_by(role: Role | ClusterRole) -> tuple[object, ...]:
-    return role.rules, getattr(role, "aggregation_rule", None)
+    """Return what a role gives to others: by a label also to those who have another role."""
+    if isinstance(role, ClusterRole):
+        return role.rules, role.aggregation_rule, role.metadata.labels
+    return (role.rules,)
 
 
 def _gathers(role: Role | ClusterRole) -> bool:

@@ -184,8 +184,32 @@ async def test_only_who_may_do_everything_makes_a_role_that_gathers(world: World
     assert refused.code == 403
     assert "attempting to grant RBAC permissions not currently held" in refused.tree["message"]
     path = f"{RBAC}/clusterroles/view"
+    note = {"metadata": {"annotations": {"a": "b"}}}
     assert (await by_jane(world, "PATCH", path, {"aggregationRule": None})).code == 403
-    assert (await by_jane(world, "PATCH", path, {"metadata": {"labels": {"a": "b"}}})).code == 200
+    assert (await by_jane(world, "PATCH", path, {"metadata": {"labels": {"a": "b"}}})).code == 403
+    assert (await by_jane(world, "PATCH", path, note)).code == 200
+
+
+async def test_who_labels_a_cluster_role_holds_its_rules(world: World) -> None:
+    for name, rules in (("writer", [WRITES]), ("same", [WRITES]), ("watched", [READS])):
+        role = {"metadata": {"name": name}, "rules": rules}
+        assert (await world.call("POST", f"{RBAC}/clusterroles", role)).code == 201
+    given = binding("writer", kind="ClusterRole")
+    assert (await world.call("POST", f"{RBAC}/clusterrolebindings", given)).code == 201
+    await bound(world, "view", kind="ClusterRole")
+
+    async def labels(role: str, identity: Identity = JANE) -> Answer:
+        label = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+        change = {"metadata": {"labels": label}}
+        return await world.call("PATCH", f"{RBAC}/clusterroles/{role}", change, identity=identity)
+
+    refused = await labels("cluster-admin")
+    assert refused.code == 403
+    assert "attempting to grant RBAC permissions not currently held" in refused.tree["message"]
+    assert (await by_jane(world, "DELETE", f"{PODS}/web")).code == 403
+    assert (await labels("watched")).code == 403
+    assert (await labels("same")).code == 200
+    assert (await labels("watched", CONTROLLERS)).code == 200
 
 
 async def test_roles_of_an_older_server_are_renewed_when_a_server_starts(world: World) -> None:
