@@ -13,7 +13,7 @@ from apiserver.state.keys import key_of
 from apiserver.state.room import SERVER
 from apiserver.strategies import clusterips
 from apiserver.strategies.registry import strategy_of
-from apiserver.verbs.write import create, create_object, modified
+from apiserver.verbs.write import ChangeTo, create, create_object, modified
 from cubernetes.api.coordination.road import ROAD_NAMESPACE
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
@@ -24,7 +24,7 @@ from cubernetes.api.discovery.endpointslice import (
     EndpointPort,
     EndpointSlice,
 )
-from cubernetes.api.errors import AlreadyExists, ApiError, ServiceUnavailable, Timeout
+from cubernetes.api.errors import AlreadyExists, ApiError, NotFound, ServiceUnavailable, Timeout
 from cubernetes.api.meta import Object, ObjectMeta, replaced
 from cubernetes.api.scheduling.priorityclass import SYSTEM
 from cubernetes.host.log import Log
@@ -85,7 +85,7 @@ async def _ensure_once(backend: Backend) -> None:
         await _ensure_exists(backend, one)
     if backend.settings.advertise_addresses:
         wanted = _slice(backend)
-        await modified(backend, call_for(wanted), lambda old: _readdressed(old, wanted))
+        await _change(backend, wanted, lambda old: _readdressed(old, wanted))
 
 
 def _service(backend: Backend) -> Service:
@@ -124,8 +124,20 @@ async def _ensure_exists(backend: Backend, one: Object) -> None:
     found = backend.mirror.item(key_of(type(one), *one.ref[1:]))
     if found is not None:
         if renewed(found.object, one) != found.object:
-            await modified(backend, call_for(one), partial(renewed, wanted=one))
+            await _change(backend, one, partial(renewed, wanted=one))
         return
+    await _make(backend, one)
+
+
+async def _change(backend: Backend, one: Object, change: ChangeTo) -> None:
+    """Change an object that was there a moment ago; one that has gone is made anew."""
+    try:
+        await modified(backend, call_for(one), change)
+    except NotFound:
+        await _make(backend, one)
+
+
+async def _make(backend: Backend, one: Object) -> None:
     try:
         await create_object(backend, call_for(one), one)
     except AlreadyExists:

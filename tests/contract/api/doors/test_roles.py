@@ -4,7 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from apiserver.backend import Backend
+from apiserver.call import Call
 from apiserver.maintenance import bootstrap
+from apiserver.state.items import Item
+from apiserver.verbs.write import ChangeTo, modified
 from cubernetes.host.web.messages import Identity
 from tests.contract.api.world import PODS, Answer, Tree, World, a_pod, a_world, settled
 from tests.definitions import DEFINITIONS, GROUP, a_definition
@@ -229,6 +233,27 @@ async def test_roles_of_an_older_server_are_renewed_when_a_server_starts(world: 
         ["deployments"],
     ]
     assert (await world.call("GET", kept)).tree["rules"] == []
+
+
+async def test_what_goes_while_a_server_renews_it_is_made_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = f"{RBAC}/clusterroles/system:heapster"
+    addresses = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    paths = {"system:heapster": role, "kubernetes": addresses}
+    assert (await world.call("PATCH", role, {"rules": []})).code == 200
+    await world.server.backend.caught_up()
+
+    async def late(backend: Backend, call: Call, to: ChangeTo) -> Item:
+        assert (await world.call("DELETE", paths.pop(call.name))).code == 200
+        return await modified(backend, call, to)
+
+    monkeypatch.setattr(bootstrap, "modified", late)
+    await bootstrap.ensure(world.server.backend)
+
+    assert not paths
+    assert len((await world.call("GET", role)).tree["rules"]) == 2
+    assert (await world.call("GET", addresses)).tree["endpoints"][0]["addresses"] == ["10.0.0.1"]
 
 
 async def test_the_role_of_a_binding_never_changes(world: World) -> None:
