@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from apiserver.auth.accounts import AUTHENTICATED, Account
 from apiserver.auth.authorize import MASTERS, Attempt
 from cubernetes.api.meta import Object
-from cubernetes.api.rbac.clusterrole import ClusterRole
+from cubernetes.api.rbac.clusterrole import ClusterRole, sources_of
 from cubernetes.api.rbac.clusterrolebinding import ClusterRoleBinding
 from cubernetes.api.rbac.role import Role
 from cubernetes.api.rbac.rolebinding import RoleBinding
@@ -81,18 +81,8 @@ def rules_of_cluster_role(bound: Bound, role: ClusterRole) -> Sequence[PolicyRul
     """
     if role.aggregation_rule is None:
         return role.rules
-    every = list(cast(Iterable[ClusterRole], bound.objects(ClusterRole)))
-    rules: list[PolicyRule] = []
-    waiting, seen = [role], {role.metadata.name}
-    while waiting:
-        one = waiting.pop()
-        if one.aggregation_rule is None:
-            rules += one.rules
-            continue
-        chosen = [each for each in every if one.has_rules_of(each)]
-        waiting += [each for each in chosen if each.metadata.name not in seen]
-        seen |= {each.metadata.name for each in chosen}
-    return rules
+    every = cast(Iterable[ClusterRole], bound.objects(ClusterRole))
+    return [rule for one in sources_of(role, every) for rule in one.rules]
 
 
 def is_meant(subject: Subject, identity: Identity) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from cubernetes.api.meta import Object, Ref, replaced
-from cubernetes.api.rbac.clusterrole import ClusterRole
+from cubernetes.api.rbac.clusterrole import ClusterRole, sources_of
 from cubernetes.api.rbac.rules import RULE_COUNT_MAX, PolicyRule
 from cubernetes.reconcile.plan import Action, Update, View
 
@@ -35,6 +35,6 @@ class GatheredRoles:
 
 
 def gathered(role: ClusterRole, every: Iterable[ClusterRole]) -> tuple[PolicyRule, ...]:
-    """Return the rules of all roles that one chooses, each once, as many as a role has at most."""
-    rules = dict.fromkeys(rule for one in every if role.has_rules_of(one) for rule in one.rules)
+    """Return the rules of all roles that one gathers, each once, as many as a role has at most."""
+    rules = dict.fromkeys(rule for one in sources_of(role, every) for rule in one.rules)
     return tuple(rules)[:RULE_COUNT_MAX]

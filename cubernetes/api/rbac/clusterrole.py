@@ -1,6 +1,6 @@
 """ClusterRole: what may be done to objects of every namespace, and of none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cubernetes.api import names
 from cubernetes.api.errors import Problem
@@ -51,3 +51,24 @@ class ClusterRole(Object):
             return False
         labels, chosen = other.metadata.labels, self.aggregation_rule.cluster_role_selectors
         return any(one.selector.matches(labels) for one in chosen)
+
+
+def sources_of(role: ClusterRole, every: Iterable[ClusterRole]) -> list[ClusterRole]:
+    """Return the roles whose rules a role has, by name: itself, or those that it gathers.
+
+    One that it gathers and that gathers itself stands for those that that one gathers: rules that
+    are written into such a role are copies, and may be late. Each is asked once, so that roles that
+    gather each other have an end.
+    """
+    every = list(every)
+    sources: list[ClusterRole] = []
+    waiting, seen = [role], {role.metadata.name}
+    while waiting:
+        one = waiting.pop()
+        if one.aggregation_rule is None:
+            sources.append(one)
+            continue
+        chosen = [each for each in every if one.has_rules_of(each)]
+        waiting += [each for each in chosen if each.metadata.name not in seen]
+        seen |= {each.metadata.name for each in chosen}
+    return sorted(sources, key=lambda source: source.metadata.name)

@@ -1,7 +1,7 @@
 """ClusterRoles that gather the rules of others have them written down."""
 
 from controllers.access.roles import EVERY_ROLE, GatheredRoles
-from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.meta import ObjectMeta, Ref, replaced
 from cubernetes.api.rbac.clusterrole import AggregationRule, ClusterRole
 from cubernetes.api.rbac.rules import RULE_COUNT_MAX, PolicyRule
 from cubernetes.api.selectors import LabelSelector
@@ -65,6 +65,21 @@ def test_a_role_gathers_of_one_that_gathers_and_nothing_is_written_twice() -> No
     before = world.writes
     assert world.plan(GatheredRoles(), EVERY_ROLE) == []
     assert world.writes == before
+
+
+def test_roles_that_gather_each_other_settle_and_lose_what_is_gone() -> None:
+    world = settled(
+        gathering("b", "all", "a", to="b"), gathering("a", "b", to="a"),
+        a_role("one", "pods", to="all"), a_role("two", "nodes", to="b"),
+        a_role("gone", "secrets", to="all"),
+    )  # fmt: skip
+    assert resources(world, "a") == resources(world, "b") == ["secrets", "pods", "nodes"]
+    assert world.plan(GatheredRoles(), EVERY_ROLE) == []
+
+    world.remove(Ref("ClusterRole", "", "gone"))
+    world.settle(GatheredRoles(), 10)
+    assert resources(world, "a") == resources(world, "b") == ["pods", "nodes"]
+    assert world.plan(GatheredRoles(), EVERY_ROLE) == []
 
 
 def test_no_more_rules_are_written_than_a_role_may_have() -> None:
