@@ -25,6 +25,7 @@ from cubectl.verbs.execute import Container, Files, run_in
 PIECE_BYTES = 256 * 1024
 PIPE_BYTES = 1024 * 1024
 NOTE_BYTES_MAX = 1024 * 1024
+NOTES_MAX = 8  # of one member; a tar writes three at most
 NOTES = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
@@ -153,7 +154,7 @@ class Unpacking:
         try:
             with (
                 os.fdopen(self._reader, "rb") as file,
-                tarfile.open(
+                Archive.open(
                     fileobj=counted(file, self._progress),
                     mode="r|",
                     bufsize=PIECE_BYTES,
@@ -205,11 +206,30 @@ class Unpacking:
         return target
 
 
+class Archive(tarfile.TarFile):
+    """An archive that is read. headers_begun: of the member that is being read now."""
+
+    headers_begun = 0
+
+
 class Member(tarfile.TarInfo):
     """A member as a header tells it; the library takes one that is damaged for the end.
 
-    It holds names and notes in memory, so they have a limit.
+    It holds names and notes in memory, and calls itself for what each of them is about, so they
+    have limits.
     """
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        """Raises: ReadError. HeaderError: here is the archive's end."""
+        assert isinstance(archive, Archive)  # noqa: S101  nothing else is opened with this class
+        if archive.headers_begun > NOTES_MAX:
+            raise tarfile.ReadError(f"tar contents corrupted: over {NOTES_MAX} notes of one member")
+        archive.headers_begun += 1
+        try:
+            return super().fromtarfile(archive)
+        finally:
+            archive.headers_begun -= 1
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

@@ -115,6 +115,7 @@ def noted(notes: dict[str, str]) -> bytes:
 BLOCK = tarfile.BLOCKSIZE
 FILE = header("./site/file", 1, mode=0o6755) + b"x".ljust(BLOCK, b"\0")
 END = bytes(2 * BLOCK)
+LONG_NAME = header("././@LongLink", 2, tarfile.GNUTYPE_LONGNAME) + b"a\0".ljust(BLOCK, b"\0")
 SPARSE = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 50)}
 
 
@@ -127,12 +128,24 @@ SPARSE = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 50)}
             f"a header of {1 << 40} bytes",
         ),
         (FILE + header("././@Pax", 1 << 40, tarfile.XHDTYPE), f"a header of {1 << 40} bytes"),
+        (FILE + LONG_NAME * 2_000 + header("./site/a") + END, "over 8 notes of one member"),
+        (FILE + noted({"uname": "a"}) * 2_000 + END, "over 8 notes of one member"),
         (FILE + header("./site/less", -BLOCK) + END, "a header of -"),
         (FILE + header("./site/more", 1 << 60), "unexpected end of data"),
         (FILE + noted(SPARSE) + header("./site/holes", 1) + bytes(BLOCK) + END, "sparse file"),
         (FILE + noted({"path": "./site/a\0b"}) + header("./site/a") + END, "null byte"),
     ],
-    ids=["rubbish", "long-name", "long-notes", "less-than-none", "cut", "sparse", "nul"],
+    ids=[
+        "rubbish",
+        "long-name",
+        "long-notes",
+        "names",
+        "notes",
+        "less-than-none",
+        "cut",
+        "sparse",
+        "nul",
+    ],
 )
 async def test_an_archive_that_is_none_is_told_and_the_copy_has_failed(
     world: ExecWorld, tmp_path: Path, archive: bytes, said: str
