@@ -98,6 +98,7 @@ class _Thread:
                     self._is_over = self._work.empty()
             else:
                 work()
+                del work  # a thread that waits keeps nothing of what it has done
 
 
 class Threads:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from pathlib import Path
@@ -98,6 +99,20 @@ async def test_a_thread_that_waits_in_vain_ends_and_the_next_call_has_another(
     first.join(LONG_S)
     assert not first.is_alive()
     assert await threads.run(("file", "a"), threading.current_thread) is not first
+
+
+async def test_a_thread_that_waits_keeps_nothing_of_what_it_has_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Result:
+        """What can be watched."""
+
+    monkeypatch.setattr(blocking, "SPARE_S", 2 * LONG_S)
+    threads, gone = Threads(), threading.Event()
+    watched = weakref.ref(await threads.run(("file", "a"), Result), lambda _: gone.set())
+    assert gone.wait(LONG_S)
+    assert watched() is None
+    threads.spare[0].end()
 
 
 async def test_few_threads_wait_for_work_after_many_calls_at_once() -> None:
