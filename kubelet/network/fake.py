@@ -31,6 +31,7 @@ class FakeFabric:
         self.addresses: ipam.Addresses | None = None
         self.older: ipam.Addresses | None = None  # what the disk says, while it says less
         self.record_s = 0.0  # how long that disk takes
+        self.record_trouble = ""  # where given, it takes nothing
         self.namespaces: dict[str, str] = {}  # pod uid -> the namespace that has its interface
         self.overlay = Overlay()
         self.interfaces: dict[str, tuple[Interface, ...]] = {}  # of pods that have several
@@ -113,6 +114,8 @@ class FakeNetwork:
         await self._asked()
         if self._fabric.older is not None:
             await self._clock.sleep(self._fabric.record_s)
+            if self._fabric.record_trouble:
+                raise NetworkTrouble(self._fabric.record_trouble)
             self._fabric.older = None
 
     async def detach(self, pod_uid: str) -> None:

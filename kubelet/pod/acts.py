@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cubernetes.api.causes import cause_of
 from cubernetes.api.core.parts.resources import is_extended
-from cubernetes.api.core.pod import Pod, is_ready
+from cubernetes.api.core.pod import Pod, is_finished, is_ready
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.api.core.podspec.requests import requested
 from cubernetes.api.core.podspec.spec import lasting_containers
@@ -44,11 +44,21 @@ RESOLV_CONF = ("machine", "resolv.conf")
 
 
 class Prepared(NamedTuple):
-    """A container that was made beside its sandbox, as the pod wanted it then."""
+    """A container that was made beside its sandbox, as it was wanted then."""
 
-    pod: Pod
     spec: ContainerSpec
+    sandbox_id: str
     container_id: str
+
+
+def has_begun(pod: Pod) -> bool:
+    """Whether containers of a pod have run, as far as its status says: it may be over."""
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    return is_finished(pod) or any(one.container_id for one in statuses)
+
+
+def _told_later(_record: Record) -> None:
+    """Tell nothing yet: it is told of the container that is started."""
 
 
 class Acts:
@@ -68,10 +78,11 @@ class Acts:
 
     async def start_sandbox(self, pod: Pod, attempt: int) -> None:
         """Start the pod's sandbox; its volumes and its first container are made meanwhile."""
+        self._made_volumes = self._prepared = None
         address = await self.wire.reserve(pod)
         host = await self._parts.env.blocking.run(RESOLV_CONF, self._parts.resolv_conf)
         spec = specs.sandbox_spec(pod, attempt, address, self._parts.settings, host)
-        is_first = attempt == 0 and bool(address)
+        is_first = attempt == 0 and bool(address) and not has_begun(pod)
         sandbox_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # All of these need the disk, whose syncs take as long as the engine takes for a sandbox.
         recording = asyncio.ensure_future(self._parts.network.recorded())
@@ -80,16 +91,25 @@ class Acts:
         async def made(made_id: str) -> None:
             sandbox_id.set_result(made_id)
             # A sandbox that ran with an address of which a crash leaves no record would keep
-            # names that are another pod's; one that was never started is made again.
-            await recording
+            # names that are another pod's. One that was never started is of no use to the next try.
+            try:
+                await recording
+            except NetworkTrouble:
+                await self._parts.runtime.remove(made_id)
+                raise
 
         try:
             async with self._parts.starts.sandbox():
                 self.sandbox = await self._parts.runtime.start_sandbox(spec, made)
             await self.wire.join(pod, self.sandbox)
             await preparing
+        except asyncio.CancelledError:
+            preparing.cancel()
+            raise
         finally:
-            for work in (sandbox_id, recording, preparing):
+            # What is under way on the disk is waited for: a descriptor that is being opened would
+            # have nobody to close it.
+            for work in (sandbox_id, recording):
                 work.cancel()
             await asyncio.gather(recording, preparing, return_exceptions=True)
 
@@ -105,12 +125,13 @@ class Acts:
                 return
             if any(map(is_extended, requested(pod.spec))):
                 return  # another may be given its devices before it starts
-            spec = await self._spec(pod, wanted, 0, self._made_volumes)
-            made_id = await self._parts.runtime.make_container(spec, await sandbox_id)
+            spec = await self._spec(pod, wanted, 0, self._made_volumes, tell=_told_later)
+            joined_id = await sandbox_id
+            made_id = await self._parts.runtime.make_container(spec, joined_id)
         except (RuntimeTrouble, NetworkTrouble, VolumeTrouble) as error:
             log.debug("not made beside the sandbox", why=error, cause=self.cause)
             return
-        self._prepared = Prepared(pod, spec, made_id)
+        self._prepared = Prepared(spec, joined_id, made_id)
 
     async def is_wired(self, pod: Pod) -> bool:
         """Whether this life has seen the running sandbox wired, or there is none to wire."""
@@ -131,18 +152,17 @@ class Acts:
         if sandbox is None or wanted is None:
             raise RuntimeTrouble("CreateContainerError", "the pod's sandbox does not run")
         await self.rejoin_network(pod)
-        prepared = self._taken(pod, name, attempt)
-        if not await self.images.ensure(pod, wanted, attempt, is_here=prepared is not None):
+        prepared, self._prepared = self._prepared, None
+        is_here = prepared is not None and prepared.spec.image == wanted.image
+        if not await self.images.ensure(pod, wanted, attempt, is_here=is_here):
             return ""
         volumes, self._made_volumes = self._made_volumes, None
-        is_new = self.has_new_content(pod)
-        if volumes is None or is_new:
+        if volumes is None or self.has_new_content(pod):
             volumes = await self.prepare_volumes(pod)
-        made_id = ""
-        if prepared is not None and not is_new:
-            spec, made_id = prepared.spec, prepared.container_id
-        else:
-            spec = await self._spec(pod, wanted, attempt, volumes, target_id)
+        spec = await self._spec(pod, wanted, attempt, volumes, target_id)
+        # What is wanted may be another by now: its variables are those of now.
+        is_it = prepared is not None and prepared[:2] == (spec, sandbox.id)
+        made_id = prepared.container_id if prepared is not None and is_it else ""
         async with self._parts.starts.container():
             started = await self._parts.runtime.start_container(spec, sandbox.id, made_id)
         for reason in ("Created", "Started"):
@@ -155,14 +175,6 @@ class Acts:
             return started.id
         return ""
 
-    def _taken(self, pod: Pod, name: str, attempt: int) -> Prepared | None:
-        """Return what was prepared for this very start, and forget it: it is good for one."""
-        prepared, self._prepared = self._prepared, None
-        if prepared is None or prepared.pod is not pod:
-            return None
-        wanted = (prepared.spec.name, prepared.spec.attempt)
-        return prepared if wanted == (name, attempt) else None
-
     async def _spec(
         self,
         pod: Pod,
@@ -170,12 +182,15 @@ class Acts:
         attempt: int,
         volumes: Mapping[str, str],
         target_id: str = "",
+        *,
+        tell: Callable[[Record], None] | None = None,
     ) -> ContainerSpec:
         """Return what a container is made of, with all that it needs on this node made."""
+        tell = tell or self._parts.recorder.record
         security = await self._security(pod, wanted)
-        origins = await self._origins(pod, wanted)
+        origins = await self._origins(pod, wanted, tell)
         memory_bytes = self._parts.node_memory_bytes
-        parts = await self._bound_parts(pod, wanted, volumes, origins)
+        parts = await self._bound_parts(pod, wanted, volumes, origins, tell)
         message_file = await self._message_file(Message(self.uid, wanted.name, attempt))
         if not ephemeral.is_ephemeral(pod, wanted.name):
             await self._parts.devices.give(pod)
@@ -219,7 +234,12 @@ class Acts:
         return security_of(pod, wanted, user, seccomp)
 
     async def _bound_parts(
-        self, pod: Pod, wanted: Wanted, volumes: Mapping[str, str], origins: Origins
+        self,
+        pod: Pod,
+        wanted: Wanted,
+        volumes: Mapping[str, str],
+        origins: Origins,
+        tell: Callable[[Record], None],
     ) -> Mapping[int, str]:
         """Bind the parts of volumes that a container sees; return their paths by mount."""
         made = {one.name for one in pod.spec.volumes if is_made_from_objects(one)}
@@ -234,7 +254,7 @@ class Acts:
                 at = wanted.volume_mounts[index].mount_path
                 told = f"volume {name} has no {path[:255]}: {at} is an empty folder"
                 field = container_path(pod, wanted.name)
-                self._parts.recorder.record(Record(pod, "SubPathMissing", told, "Warning", field))
+                tell(Record(pod, "SubPathMissing", told, "Warning", field))
         return bound
 
     def has_new_content(self, pod: Pod) -> bool:
@@ -255,7 +275,7 @@ class Acts:
             log.warning("no file for a last message", why=error, cause=self.cause)
             return ""
 
-    async def _origins(self, pod: Pod, wanted: Wanted) -> Origins:
+    async def _origins(self, pod: Pod, wanted: Wanted, tell: Callable[[Record], None]) -> Origins:
         """Return what a container's variables are made from; tell of keys that are none."""
         address, host = await self.wire.address(pod), self._parts.host_address
         origins = await self._parts.objects.origins(pod, wanted, address, host)
@@ -264,7 +284,7 @@ class Acts:
         if left_out:
             message = f"keys {left_out} of envFrom were skipped: they are no names of variables"
             reason = "InvalidEnvironmentVariableNames"
-            self._parts.recorder.record(Record(pod, reason, message, "Warning"))
+            tell(Record(pod, reason, message, "Warning"))
         return origins
 
     def tell_of_stop(self, pod: Pod, step: plan.Stop, found: Sequence[Container]) -> None:

@@ -10,7 +10,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container as Wanted
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
-from kubelet.keptlogs.retention import life_of
+from kubelet.keptlogs.retention import Life, life_of
 from kubelet.pod.decisions import plan
 from kubelet.pod.decisions.memory import CrashStreak
 from kubelet.pod.decisions.postmortem import NEWS_S, Memory, is_abnormal, is_told, story_of
@@ -55,6 +55,7 @@ class Ends:
         # Containers that the kubelet itself stops: why a probe wanted it, empty for other reasons.
         self._stopped: dict[str, str] = {}
         self._open: dict[str, _End] = {}
+        self._unkept: list[tuple[Life, PostMortem]] = []
 
     def stopping(self, step: plan.Stop) -> None:
         """The kubelet is about to stop these."""
@@ -108,15 +109,20 @@ class Ends:
             story = story_of(newest, end.wanted, end.memory, end.pressures, end.probe)
             path = container_path(end.pod, newest.name)
             self._parts.recorder.record(Record(end.pod, REASON, story, "Warning", path))
-            await self._keep(end.pod, newest, story)
+            self._unkept.append(await self._record_of(end.pod, newest, story))
             self._open[newest.id] = end._replace(is_told=True)
         if newest.oom_killed or here is None:
             del self._open[newest.id]
 
-    async def _keep(self, pod: Pod, ended: Container, story: str) -> None:
-        """Keep a record of an end on this node."""
+    async def keep(self) -> None:
+        """Write on this node what was told, once the pod has what it needs: a disk may hang."""
+        while self._unkept:
+            await self._parts.kept_logs.stories.keep(*self._unkept.pop(0))
+
+    async def _record_of(self, pod: Pod, ended: Container, story: str) -> tuple[Life, PostMortem]:
+        """Return the record of an end; its last lines are read now, as its log may go."""
         life = life_of(ended, pod)
-        told = PostMortem(
+        return life, PostMortem(
             uid=life.uid,
             made_at=life.made_at,
             container=life.container,
@@ -127,7 +133,6 @@ class Ends:
             story=story,
             log=await self._last_lines(ended.id),
         )
-        await self._parts.kept_logs.stories.keep(life, told)
 
     async def _last_lines(self, container_id: str) -> tuple[str, ...]:
         """Return the end of a container's log, as far as it can be read now."""

@@ -139,6 +139,7 @@ class PodWorker:
             now = plan.Moment(clock.now(), clock.monotonic())
             steps = plan.steps(pod, found, known.memory, now)
             pause_s = self._steps.ends.pause_s(await self._carry_out(pod, steps, found))
+            await self._steps.ends.keep()
             self._failure_count = 0
         except HELD_UP as error:
             self._parts.counts.held_up.inc()

@@ -385,6 +385,7 @@ class DockerRuntime:
     ) -> Container | str:
         """Create the container, or find the one that an earlier call made; return it or its id."""
         path, query = "/containers/create", {"name": words.container_name(spec)}
+        body = words.marked(body)
         for is_last in (False, True):
             if isinstance(spec, SandboxSpec):
                 await self._names.write(query["name"], words.name_files(spec))

@@ -3,6 +3,7 @@
 The labels are the record of what a container is; its name is for people, and is never parsed.
 """
 
+import hashlib
 import json
 import lzma
 import re
@@ -38,7 +39,9 @@ NAMESPACE = "cubernetes.io/namespace"
 CONTAINER = "cubernetes.io/container"
 ATTEMPT = "cubernetes.io/attempt"
 SPEC_HASH = "cubernetes.io/spec-hash"
+MADE_OF = "cubernetes.io/made-of"  # the mark of the body that a container was created by
 DEVICES = "cubernetes.io/devices"
+MARK_CHARS = 16
 
 ARCHIVE_MANIFEST, MANIFEST_BYTES_MAX = "manifest.json", 1024 * 1024
 
@@ -365,23 +368,26 @@ def belongs_to(inspected: Json, spec: SandboxSpec | ContainerSpec) -> bool:
     return all(found.get(key) == wanted[key] for key in (POD_UID, CONTAINER, ATTEMPT, SPEC_HASH))
 
 
+def marked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body whose container says what it was made of: see is_usable."""
+    text = json.dumps(body, sort_keys=True).encode()
+    mark = hashlib.sha256(text).hexdigest()[:MARK_CHARS]
+    return {**body, "Labels": {**body["Labels"], MADE_OF: mark}}
+
+
 def is_usable(
     inspected: Json, state: State, spec: SandboxSpec | ContainerSpec, body: Mapping[str, Any]
 ) -> bool:
-    """True where a found container serves as the one that body would create.
+    """True where a found container serves as the one that body, which is marked, would create.
 
-    One that was never started must sit in the right sandbox, beside the right processes, and have
-    the devices that it is to have now; a sandbox must not have ended, since its network namespace
-    ended with it.
+    One that was never started must have been made of the same: variables, mounts and devices of
+    now, in the sandbox of now. A sandbox must not have ended, since its network namespace ended
+    with it.
     """
     if not belongs_to(inspected, spec):
         return False
     if state is State.CREATED:
-        found, wanted = inspected["HostConfig"], body["HostConfig"]
-        has_devices = (inspected["Config"].get("Labels") or {}).get(DEVICES)
-        is_equal = has_devices == body["Labels"].get(DEVICES)
-        is_beside = (found.get("PidMode") or "") == wanted.get("PidMode", "")
-        return is_equal and is_beside and bool(found.get("NetworkMode") == wanted["NetworkMode"])
+        return bool(inspected["Config"]["Labels"].get(MADE_OF) == body["Labels"][MADE_OF])
     return state is State.RUNNING or isinstance(spec, ContainerSpec)
 
 

@@ -77,6 +77,7 @@ class _Life:
 
     container: Container
     behaviour: Behaviour
+    spec: SandboxSpec | ContainerSpec
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
     written: list[Line] = field(default_factory=list)
@@ -162,6 +163,7 @@ class FakeMachine:
         life = self.lives[container.id] = _Life(
             container,
             self.behaviour(spec.image),
+            spec,
         )
         if isinstance(spec, ContainerSpec):
             life.env, life.mounts = dict(spec.env), spec.mounts
@@ -376,7 +378,8 @@ class FakeRuntime:
         if spec.target_id and not self._machine.is_running(spec.target_id):
             told = f"cannot join the processes of {spec.target_id}: it does not run"
             raise RuntimeTrouble("RunContainerError", told)
-        return await self._started(self._made(spec, "CreateContainerError", sandbox_id))
+        made = self._machine.lives.get(made_id)
+        return await self._started(made or self._made(spec, "CreateContainerError", sandbox_id))
 
     async def stop(self, container_id: str, grace_s: float) -> None:
         await self._asked()
@@ -453,11 +456,12 @@ class FakeRuntime:
 
     def _made(self, spec: SandboxSpec | ContainerSpec, reason: str, sandbox_id: str = "") -> _Life:
         """Return the container of that name and attempt; one that serves no more is made anew."""
-        name, held = (SANDBOX, "") if isinstance(spec, SandboxSpec) else (spec.name, spec.held)
+        name = SANDBOX if isinstance(spec, SandboxSpec) else spec.name
         life = self._machine.found(spec.pod_uid, name, spec.attempt)
         it = life.container if life is not None else None
         is_new = it is not None and it.state is State.CREATED
-        if it is not None and is_new and (it.sandbox_id, it.held) != (sandbox_id, held):
+        is_other = life is not None and (life.container.sandbox_id, life.spec) != (sandbox_id, spec)
+        if it is not None and is_new and is_other:
             self._machine.remove(it.id)
             life = None
         if life is None and spec.image not in self._machine.images:

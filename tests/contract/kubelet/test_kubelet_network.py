@@ -309,3 +309,20 @@ def test_no_sandbox_runs_at_an_address_of_which_a_crash_would_leave_no_record() 
             await world.until(is_alone)
 
     run_simulated(story(), "network", limit_s=7200)
+
+
+def test_sandboxes_do_not_pile_up_while_no_address_can_be_recorded() -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            machine = world.machine
+            machine.fabric.record_trouble = "record addresses: no space left on device"
+            await world.make(a_pod("web"))
+            await world.env.clock.sleep(600)
+            assert len(machine.runtime.lives) <= 1
+            assert machine.running() == []
+
+            machine.fabric.record_trouble = ""
+            await world.until(lambda: world.is_phase("Running"))
+            assert {one.container.attempt for one in machine.runtime.lives.values()} == {0}
+
+    run_simulated(story(), "network", limit_s=7200)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import pytest
 
 from cubernetes.api.coding import codec
 from cubernetes.api.core.configmap import ConfigMap
@@ -16,7 +17,14 @@ from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.client.outcome import Unreachable
 from cubernetes.host.web.messages import Request, Response
 from kubelet.runtime.fake import Behaviour
-from tests.contract.kubelet.test_kubelet import IMAGE, KUBELET, World, a_world, lived
+from tests.contract.kubelet.test_kubelet import (
+    IMAGE,
+    KUBELET,
+    World,
+    a_world,
+    lived,
+    settings_of,
+)
 from tests.direct import DirectTransport
 from tests.given import a_container, a_pod, a_service
 
@@ -83,6 +91,33 @@ async def waits_for(world: World, reason: str, pod: str = "web") -> str:
     waiting = (await world.container(pod)).state.waiting
     assert waiting is not None
     return waiting.message
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["it lives", "the kubelet ends"])
+def test_variables_are_those_of_the_start_though_it_was_made_before(ends: bool) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            made = ConfigMap(metadata=meta("settings"), data={"A": "before"})
+            await world.admin.create(made)
+            pause = settings_of(world.machine).pause_image
+            world.machine.runtime.behaviours[pause] = Behaviour(start_s=30.0)
+            sources = [{"configMapRef": {"name": "settings"}}]
+            await world.make(a_reading_pod("web", envFrom=sources))
+
+            async def is_made() -> bool:
+                return len(world.machine.runtime.lives) == 2
+
+            await world.until(is_made)
+            assert environment(world)["A"] == "before"
+            await world.admin.patch(ConfigMap, "settings", "default", {"data": {"A": "after"}})
+            if ends:
+                await world.end()
+                world.begin()
+            await world.until(lambda: world.is_phase("Running"))
+            assert environment(world)["A"] == "after"
+            assert len(world.machine.runtime.lives) == 2
+
+    lived(story)
 
 
 def test_variables_come_from_configmaps_secrets_and_the_pod() -> None:

@@ -9,9 +9,10 @@ from cubernetes.api.core.podspec.spec import PodReadinessGate
 from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.api.meta import replaced
 from cubernetes.host.web.messages import Identity, Request
+from kubelet.pod.acts import has_begun
 from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour
-from tests.contract.kubelet.test_kubelet import World, a_world, lived, settings_of
+from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world, lived, settings_of
 from tests.contract.kubelet.test_probes import is_ready, reasons
 from tests.given import NOW, a_container, a_pod
 
@@ -386,3 +387,12 @@ def test_no_container_is_made_early_whose_image_is_to_be_asked_for() -> None:
             await world.until(lambda: world.is_phase("Running"))
 
     lived(story)
+
+
+def test_nothing_of_a_pod_that_is_over_is_made_for_who_looks_into_it() -> None:
+    """A debugger's sandbox is the first again where the pod's own was taken away."""
+    begun = ContainerStatus(name="web", image=IMAGE, image_id="", container_id="docker://a")
+    status = a_pod("web").status
+    assert not has_begun(a_pod("web"))
+    assert has_begun(replaced(a_pod("web"), status=replaced(status, phase="Succeeded")))
+    assert has_begun(replaced(a_pod("web"), status=replaced(status, container_statuses=(begun,))))

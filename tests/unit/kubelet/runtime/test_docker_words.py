@@ -21,6 +21,7 @@ from kubelet.runtime.docker_words import (
     is_newer,
     is_usable,
     labels_of,
+    marked,
     moment,
     name_files,
     sandbox_body,
@@ -48,6 +49,13 @@ def an_inspection(spec: ContainerSpec, **state: object) -> dict[str, Any]:
         "HostConfig": {"NetworkMode": "container:box"},
         "State": {"Status": "running", "Pid": 7, "ExitCode": 0} | state,
     }
+
+
+def made_by(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the inspection of a container that this driver made in the sandbox called box."""
+    found = an_inspection(spec)
+    found["Config"]["Labels"] = marked(container_body(spec, "box", "/g"))["Labels"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -151,11 +159,10 @@ def test_a_container_joins_the_processes_of_its_target_alone() -> None:
         assert host["PidMode"] == mode
 
     # One that was made for a target which has ended since is made anew.
-    found = an_inspection(spec)
-    found["HostConfig"] = dict(body["HostConfig"])
-    assert is_usable(found, State.CREATED, spec, body)
+    found = made_by(spec)
+    assert is_usable(found, State.CREATED, spec, marked(body))
     later = a_spec(target_id="main-later")
-    assert not is_usable(found, State.CREATED, later, container_body(later, "box", "/g"))
+    assert not is_usable(found, State.CREATED, later, marked(container_body(later, "box", "/g")))
 
 
 def test_a_pod_has_the_namespaces_of_the_node_that_it_asks_for() -> None:
@@ -300,12 +307,27 @@ def test_a_zero_time_is_no_time() -> None:
 
 def test_half_made_serves_only_in_the_same_sandbox() -> None:
     spec = a_spec()
-    body = container_body(spec, "box", "/g")
-    found = an_inspection(spec)
+    body, elsewhere = (marked(container_body(spec, box, "/g")) for box in ("box", "other"))
+    found = made_by(spec)
     assert is_usable(found, State.CREATED, spec, body)
-    assert not is_usable(found, State.CREATED, spec, container_body(spec, "other", "/g"))
-    assert is_usable(found, State.EXITED, spec, container_body(spec, "other", "/g"))
+    assert not is_usable(found, State.CREATED, spec, elsewhere)
+    assert is_usable(found, State.EXITED, spec, elsewhere)
     assert not is_usable(found, State.RUNNING, a_spec(spec_hash="new"), body)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"env": {"A": "2"}}, {"env": {}}, {"mounts": [Mount("/a", "/b")]}, {"args": ["x"]}],
+    ids=str,
+)
+def test_half_made_serves_only_as_what_it_was_made_of(changed: dict[str, Any]) -> None:
+    before, now = a_spec(env={"A": "1"}), a_spec(**({"env": {"A": "1"}} | changed))
+    wanted = marked(container_body(now, "box", "/g"))
+    assert not is_usable(made_by(before), State.CREATED, now, wanted)
+    assert is_usable(made_by(now), State.CREATED, now, wanted)
+    assert is_usable(made_by(before), State.RUNNING, now, wanted)
+    # One of a kubelet that gave no such mark.
+    assert not is_usable(an_inspection(now), State.CREATED, now, wanted)
 
 
 def test_devices_are_given_without_the_right_to_make_files_of_others() -> None:
@@ -322,10 +344,10 @@ def test_devices_are_given_without_the_right_to_make_files_of_others() -> None:
     assert "Devices" not in plain["HostConfig"]
     assert "cubernetes.io/devices" not in plain["Labels"]
 
-    found = an_inspection(spec)
+    found = made_by(spec)
     other = replace(spec, held="example.com/x=1")
-    assert is_usable(found, State.CREATED, spec, body)
-    assert not is_usable(found, State.CREATED, other, container_body(other, "box", "/g"))
+    assert is_usable(found, State.CREATED, spec, marked(body))
+    assert not is_usable(found, State.CREATED, other, marked(container_body(other, "box", "/g")))
 
 
 def test_versions_compare_as_numbers() -> None:
