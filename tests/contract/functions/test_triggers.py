@@ -202,12 +202,10 @@ async def test_a_paused_trigger_calls_nothing_and_goes_on_where_it_was(
     world: World, bus: MemoryBus, tmp_path: Path
 ) -> None:
     await made(world, noting(tmp_path), from_topic())
-    found = await world.admin.get(Trigger, "orders", "default")
-    await world.admin.update(replaced(found, spec=replaced(found.spec, paused=True)))
+    await world.admin.patch(Trigger, "orders", "default", {"spec": {"paused": True}})
     assert await until_told(world, "False") == "spec.paused"
     await bus.write(TOPIC, b"k", b"waits")
-    found = await world.admin.get(Trigger, "orders", "default")
-    await world.admin.update(replaced(found, spec=replaced(found.spec, paused=False)))
+    await world.admin.patch(Trigger, "orders", "default", {"spec": {"paused": False}})
 
     assert [one[0] for one in await until_noted(tmp_path, 1)] == ["waits"]
 

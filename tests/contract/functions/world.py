@@ -155,11 +155,14 @@ class World:
         """Make a function of one file, or change it; the other fields are those of its spec."""
         spec = replaced(FunctionSpec(files={"action.py": text}), **fields)
         meta = ObjectMeta(name=name, namespace="default")
-        try:
-            found = await self.admin.get(Function, name, "default")
-        except NotFound:
-            return await self.admin.create(Function(metadata=meta, spec=spec))
-        return await self.admin.update(replaced(found, spec=spec))
+        while True:
+            try:
+                found = await self.admin.get(Function, name, "default")
+                return await self.admin.update(replaced(found, spec=spec))
+            except NotFound:
+                return await self.admin.create(Function(metadata=meta, spec=spec))
+            except Conflict:
+                continue  # its status was written in between
 
     async def route(self, name: str, path: str, function: str, **fields: object) -> Route:
         spec = replaced(RouteSpec(path=path, function=function), **fields)

@@ -14,7 +14,7 @@ from cubernetes.host.env import Env
 from kubelet.eviction.collection import has_one_name
 from kubelet.runtime.cgroup import group_folders, hierarchies, oom_score_floor
 from kubelet.runtime.docker import DockerRuntime
-from kubelet.runtime.docker_words import container_body, container_name
+from kubelet.runtime.docker_words import container_name
 from kubelet.runtime.driver import (
     Container,
     ContainerSpec,
@@ -385,7 +385,7 @@ async def test_a_half_made_container_is_finished(
 ) -> None:
     sandbox = await driver.start_sandbox(a_sandbox())
     spec = a_container(docker, "is-deaf")
-    half = half_made(docker, spec, sandbox.id)
+    half = await half_made(docker, spec, sandbox.id)
     found = await driver.start_container(spec, sandbox.id)
     assert found.id == half
     assert found.state is State.RUNNING
@@ -397,7 +397,7 @@ async def test_a_half_made_container_of_a_sandbox_that_is_gone_makes_way(
 ) -> None:
     old = await driver.start_sandbox(a_sandbox())
     spec = a_container(docker, "is-deaf")
-    half = half_made(docker, spec, old.id)
+    half = await half_made(docker, spec, old.id)
     await driver.remove(old.id)
     new = await driver.start_sandbox(a_sandbox())
     found = await driver.start_container(spec, new.id)
@@ -405,11 +405,13 @@ async def test_a_half_made_container_of_a_sandbox_that_is_gone_makes_way(
     assert found.state is State.RUNNING
 
 
-def half_made(docker: DockerWorld, spec: ContainerSpec, sandbox_id: str) -> str:
+async def half_made(docker: DockerWorld, spec: ContainerSpec, sandbox_id: str) -> str:
     """Create the container as a kubelet does that dies before it starts it; return its id."""
-    body = container_body(spec, sandbox_id, f"/{docker.engine.cgroup_root}/pod{spec.pod_uid}")
-    path = f"/containers/create?name={container_name(spec)}"
-    return str(json.loads(docker.engine.request("POST", path, json.dumps(body).encode()))["Id"])
+    gone = docker.driver()
+    try:
+        return await gone.make_container(spec, sandbox_id)
+    finally:
+        await gone.close()
 
 
 async def test_a_container_is_not_believed_to_run_when_its_process_is_gone(

@@ -1,7 +1,6 @@
 """Logs of a real Docker engine: bytes and lines as they were written, whatever comes between."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.runtime import docker_words as words
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.driver import Container, LogOptions
 from tests.contract.runtime.worlds import (
@@ -124,9 +122,7 @@ async def test_a_full_disk_costs_lines_and_not_the_log(
         "while [ $i -lt 9 ]; do echo late $i; i=$((i+1)); done; exec sleep 1000"
     )
     spec = replace(a_container(docker, "forever"), command=("sh", "-c", script))
-    body = words.container_body(spec, box.id, f"/{docker.engine.cgroup_root}/pod{spec.pod_uid}")
-    path = f"/containers/create?name={words.container_name(spec)}"
-    container_id = json.loads(docker.engine.request("POST", path, json.dumps(body).encode()))["Id"]
+    container_id = await driver.make_container(spec, box.id)
     with small_disk(folder_of(docker, container_id), "64k") as grow:
         made = await driver.start_container(spec, box.id)
         assert made.id == container_id
