@@ -4,10 +4,7 @@ import gc
 import os
 import signal
 
-import pytest
 from hypothesis import HealthCheck, settings
-
-from tests.runs.suites import BUDGET, in_turn, read_budget
 
 # No deadline for one example: a law is tried as often on a slow machine as on a fast one: as often,
 # where it says nothing itself, as CUBE_EXAMPLES says, which `scripts/check` sets lower.
@@ -26,12 +23,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Rules that parse the house and laws of many cases make objects by the million and few circles: at
 # the usual threshold the collector takes half of the processor's time.
 gc.set_threshold(100_000, 50, 100)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin last what tests/budget.toml says: processes that run side by side end together."""
-    turns = in_turn([one.path for one in items], read_budget(BUDGET.read_bytes()))
-    items[:] = [items[place] for place in turns]
 
 
 def pytest_collection_finish() -> None:

@@ -1,21 +1,9 @@
 """What tests may take: every suite has a budget, the sum a bound, and the end tells the truth."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.house.sources import ROOT, sources
-from tests.runs.suites import (
-    BUDGET,
-    Case,
-    Run,
-    Suite,
-    cases_of,
-    code_of,
-    in_turn,
-    read_budget,
-    told,
-)
+from tests.runs.suites import BUDGET, Case, Run, Suite, cases_of, code_of, read_budget, told
 
 # Forty minutes on two cores, less what the set-up and the static checks take.
 SUM_MAX_S = 40 * 60 - 180
@@ -44,19 +32,6 @@ def test_every_suite_has_a_budget_and_all_together_stay_below_forty_minutes() ->
     assert set(suites) == folders
     assert sum(one.seconds_max for one in suites.values()) <= SUM_MAX_S
     assert all((ROOT / "tests" / name).is_dir() for name in suites)
-
-
-def test_files_that_are_begun_last_are_there_and_named_once() -> None:
-    for name, suite in read_budget(BUDGET.read_bytes()).items():
-        assert len(set(suite.last)) == len(suite.last)
-        assert [one for one in suite.last if not (ROOT / "tests" / name / one).is_file()] == []
-
-
-def test_tests_of_a_file_stay_together_and_in_order_also_where_it_is_begun_last() -> None:
-    suites = {"e2e": Suite(9, 2, "loadfile", ("b.py", "a.py"))}
-    first, a, b = (ROOT / "tests" / "e2e" / f"{name}.py" for name in ("first", "a", "b"))
-
-    assert in_turn([a, a, b, first, Path("/a.py"), b], suites) == [3, 4, 2, 5, 0, 1]
 
 
 def test_a_report_tells_what_became_of_each_test() -> None:

@@ -27,15 +27,11 @@ FAILED, NONE_CHOSEN = 1, 5
 
 
 class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one suite may take, how many processes run its tests, and what each takes at a time.
-
-    last: files, by their paths in the suite's folder, that are begun last and in this order.
-    """
+    """What one suite may take, how many processes run its tests, and what each takes at a time."""
 
     seconds_max: int
     worker_count: int
     dist: Literal["load", "loadfile", "loadgroup"]
-    last: tuple[str, ...] = ()
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -77,13 +73,6 @@ def main() -> int:
 
 def read_budget(content: bytes) -> dict[str, Suite]:
     return msgspec.toml.decode(content, type=dict[str, Suite])
-
-
-def in_turn(paths: Sequence[Path], suites: Mapping[str, Suite]) -> list[int]:
-    """Return the places of paths in the order in which their tests are begun."""
-    last = [ROOT / "tests" / name / file for name, suite in suites.items() for file in suite.last]
-    turns = {path: place for place, path in enumerate(last)}
-    return sorted(range(len(paths)), key=lambda place: turns.get(paths[place], -1))
 
 
 def ran(name: str, suite: Suite, words: Sequence[str]) -> Run:
