@@ -161,8 +161,9 @@ class Acts:
             volumes = await self.prepare_volumes(pod)
         spec = await self._spec(pod, wanted, attempt, volumes, target_id)
         # What is wanted may be another by now: its variables are those of now.
-        is_it = prepared is not None and prepared[:2] == (spec, sandbox.id)
-        made_id = prepared.container_id if prepared is not None and is_it else ""
+        made_id = ""
+        if prepared is not None and prepared[:2] == (spec, sandbox.id):
+            made_id = prepared.container_id
         async with self._parts.starts.container():
             started = await self._parts.runtime.start_container(spec, sandbox.id, made_id)
         for reason in ("Created", "Started"):

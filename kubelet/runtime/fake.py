@@ -458,12 +458,11 @@ class FakeRuntime:
         """Return the container of that name and attempt; one that serves no more is made anew."""
         name = SANDBOX if isinstance(spec, SandboxSpec) else spec.name
         life = self._machine.found(spec.pod_uid, name, spec.attempt)
-        it = life.container if life is not None else None
-        is_new = it is not None and it.state is State.CREATED
-        is_other = life is not None and (life.container.sandbox_id, life.spec) != (sandbox_id, spec)
-        if it is not None and is_new and is_other:
-            self._machine.remove(it.id)
-            life = None
+        if life is not None and life.container.state is State.CREATED:
+            it = life.container
+            if (it.sandbox_id, life.spec) != (sandbox_id, spec):
+                self._machine.remove(it.id)
+                life = None
         if life is None and spec.image not in self._machine.images:
             raise RuntimeTrouble(reason, f"No such image: {spec.image}")
         return life or self._machine.create(spec, name, sandbox_id)
