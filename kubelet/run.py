@@ -134,7 +134,7 @@ class Machine:
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     root = Path(settings.root)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket), root / "names")
+    runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket), root)
     groups = GroupReader(Path("/proc"), CGROUP_ROOT)
     return Machine(
         runtime=runtime,
@@ -368,6 +368,7 @@ class Kubelet:
             ("runtime events", watch.follow_events),
             ("relist", partial(watch.relist, ready, self._pods.synced)),
             ("process checks", watch.check_processes),
+            ("left commands", watch.end_left_commands),
             ("prober", self._prober.run),
             ("host ports", self._machine.host_ports.run),
             ("network", self._mending.run),

@@ -8,11 +8,12 @@ from cubernetes.host.log import Log
 from kubelet.pod.parts import Parts
 from kubelet.pod.pods import PodWorkers
 from kubelet.pod.volumes import VolumeTrouble
-from kubelet.runtime.driver import RuntimeDown
+from kubelet.runtime.driver import RuntimeDown, RuntimeTrouble
 
 log = Log(__name__)
 
 EVENTS_PAUSE_S = 1.0  # before the runtime's events are followed again
+LEFT_S = 30.0  # between two looks for commands that were left
 
 
 class RuntimeWatch:
@@ -54,6 +55,15 @@ class RuntimeWatch:
             for uid in sorted(await self._parts.runtime.suspects()):
                 self._workers.wake(uid)
             await self._parts.env.clock.sleep(self._parts.settings.vigil_s)
+
+    async def end_left_commands(self) -> None:
+        """End what a kubelet that was killed had begun in containers for clients that are gone."""
+        while True:
+            try:
+                await self._parts.runtime.end_left_commands()
+            except RuntimeTrouble as error:
+                log.warning("commands that were left are not ended", why=error)
+            await self._parts.env.clock.sleep(LEFT_S)
 
     async def _with_volumes(self) -> set[str]:
         try:

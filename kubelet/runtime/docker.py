@@ -25,7 +25,7 @@ from kubelet.runtime.cgroup import (
     pod_cgroup,
 )
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
-from kubelet.runtime.docker_exec import attached, executed
+from kubelet.runtime.docker_exec import Commands
 from kubelet.runtime.docker_logs import LocalLog, LogReading, bytes_beside, keep_files
 from kubelet.runtime.docker_names import NameFiles, files_of
 from kubelet.runtime.docker_stream import Frames, Lines
@@ -74,7 +74,7 @@ log = Log(__name__)
 class DockerRuntime:
     """One Docker engine as a runtime. cgroup_root is the group that all pods' groups are in.
 
-    folder: for the files that sandboxes have mounted; it is the driver's own.
+    folder: has the files that sandboxes have mounted, and notes of commands that run.
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class DockerRuntime:
     ) -> None:
         self._clock, self._proc, self._cgroup_root = env.clock, proc, cgroup_root
         self._api = DockerApi(socket)
-        self._names = NameFiles(env, folder)
+        self._names = NameFiles(env, folder / "names")
+        self._commands = Commands(env, self._api, folder / "commands")
         self._pulls = Pulls(self._api, pull_silence_s)
         self._blocking = env.blocking
         self._witness = Witness(env.clock, env.blocking, proc)
@@ -100,10 +101,8 @@ class DockerRuntime:
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._about: words.Json = {}
-        own = proc / "self"
-        self._oom_floor = oom_score_floor(
-            (own / "status").read_text(), (own / "oom_score_adj").read_text()
-        )
+        own = ((proc / "self" / one).read_text() for one in ("status", "oom_score_adj"))
+        self._oom_floor = oom_score_floor(*own)
 
     async def version(self) -> RuntimeVersion:
         with _trouble("RuntimeError"):
@@ -307,11 +306,13 @@ class DockerRuntime:
                         yield payload
 
     async def exec(self, container_id: str, spec: ExecSpec) -> Execution:
-        return await executed(self._api, self._clock, self._blocking, container_id, spec)
+        return await self._commands.exec(container_id, spec)
+
+    async def end_left_commands(self) -> None:
+        await self._commands.end_left()
 
     async def attach(self, container_id: str, spec: AttachSpec) -> Execution:
-        with _trouble("AttachError"):
-            return await attached(self._api, self._clock, container_id, spec)
+        return await self._commands.attach(container_id, spec)
 
     async def events(self) -> AsyncGenerator[str, None]:
         filters = {"type": ["container"], "label": [words.POD_UID], "event": EVENTS}

@@ -3,14 +3,18 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from cubernetes.host.blocking import Blocking
 from cubernetes.host.clock import Clock
+from cubernetes.host.env import Env
+from cubernetes.host.log import Log
 from cubernetes.host.web.upgrade import ByteStream
+from kubelet.runtime.cgroup import has_cgroup, started_ticks
 from kubelet.runtime.docker_api import DockerApi, EngineError, Silent
 from kubelet.runtime.docker_stream import Frames
 from kubelet.runtime.docker_words import Json, attach_target, exec_body
@@ -22,6 +26,7 @@ EXIT_DEADLINE_S = 10.0
 POLL_S = 0.02
 # A command that is over sooner leaves nothing, and costs no further question.
 LEARN_S = 1.0
+LEFT_AT_ONCE = 8  # commands of an earlier driver that are ended at a time
 type Signals = tuple[signal.Signals, ...]
 # How a command is ended whose client has gone, and how long each way may take. A shell ends by the
 # first, as with its terminal; what was started deaf to it ends by the second.
@@ -35,35 +40,134 @@ ABSENT = (b"executable file not found", b"no such file or directory")
 KILLED = 137  # the exit code of what ended with its container
 REASONS = {404: "ContainerNotFound", 409: "ContainerNotRunning"}
 
+log = Log(__name__)
 
-async def executed(
-    api: DockerApi, clock: Clock, blocking: Blocking, container_id: str, spec: ExecSpec
-) -> "DockerExecution":
-    """Begin a command; see RuntimeDriver.exec."""
-    try:
+
+class Process(NamedTuple):
+    """A process, whatever has its number later. pid 0: it is not known."""
+
+    pid: int = 0
+    ticks: int = 0
+
+
+class Note(NamedTuple):
+    """What the disk has of a command that was begun."""
+
+    container_id: str
+    process: Process = Process()
+
+
+class Notes:
+    """A file for each command from before its start to after its end, by the id of its exec.
+
+    So a driver finds what one before it has left, which was killed. Nothing is synced: what cuts
+    the power of the disk ends the commands as well. A disk that refuses holds up no command.
+    """
+
+    def __init__(self, blocking: Blocking, folder: Path) -> None:
+        self.blocking, self._folder = blocking, folder
+        self._own: set[str] = set()
+
+    async def begin(self, exec_id: str, container_id: str) -> None:
+        """Note a command that this driver is about to start; it is its own from then on."""
+        self._own.add(exec_id)
+        await self._do(exec_id, partial(append_line, self._folder / exec_id, container_id))
+
+    async def learn(self, exec_id: str, process: Process) -> None:
+        text = f"{process.pid} {process.ticks}"
+        await self._do(exec_id, partial(append_line, self._folder / exec_id, text))
+
+    async def end(self, exec_id: str) -> None:
+        await self._do(exec_id, partial((self._folder / exec_id).unlink, missing_ok=True))
+
+    def let_go(self, exec_id: str) -> None:
+        """Count what is still noted of a command among what was left."""
+        self._own.discard(exec_id)
+
+    async def left(self) -> dict[str, Note]:
+        """Return what is noted of others than this driver's own. Raises: OSError."""
+        found = await self.blocking.run(("exec", ""), partial(notes_in, self._folder))
+        return {key: note for key, note in found.items() if key not in self._own}
+
+    async def _do(self, exec_id: str, work: Callable[[], None]) -> None:
+        try:
+            await self.blocking.run(("exec", exec_id), work)
+        except OSError as error:
+            log.warning("a command is not noted", exec=exec_id, why=error)
+
+
+def append_line(file: Path, text: str) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with file.open("a") as notes:
+        notes.write(f"{text}\n")
+
+
+def notes_in(folder: Path) -> dict[str, Note]:
+    """Return the note of each file; the last line may have been cut off."""
+    files = sorted(folder.iterdir()) if folder.exists() else []
+    return {one.name: note_of(one.read_text()) for one in files}
+
+
+def note_of(text: str) -> Note:
+    container_id, _, rest = text.partition("\n")
+    words = rest.split() if rest.endswith("\n") else []
+    process = Process(int(words[0]), int(words[1])) if len(words) == 2 else Process()
+    return Note(container_id, process)
+
+
+class Commands:
+    """The commands that a driver runs; folder: where it notes them."""
+
+    def __init__(self, env: Env, api: DockerApi, folder: Path) -> None:
+        self._api, self._clock = api, env.clock
+        self._notes = Notes(env.blocking, folder)
+
+    async def exec(self, container_id: str, spec: ExecSpec) -> "DockerExecution":
+        """Begin a command; see RuntimeDriver.exec."""
         path = f"/containers/{container_id}/exec"
-        made = await api.call("POST", path, body=exec_body(spec))
-        one = DockerExecution(api, clock, blocking, made["Id"], container_id)
-        await one.start(is_terminal=spec.tty)
-    except EngineError as refused:
-        reason = REASONS.get(refused.status, "ExecError")
-        raise RuntimeTrouble(reason, str(refused)) from refused
-    if not spec.stdin:
-        await one.finish()
-    return one
+        try:
+            made = await self._api.call("POST", path, body=exec_body(spec))
+            one = self._execution(made["Id"], Note(container_id))
+            await self._notes.begin(made["Id"], container_id)
+            await one.start(is_terminal=spec.tty)
+        except EngineError as refused:
+            reason = REASONS.get(refused.status, "ExecError")
+            raise RuntimeTrouble(reason, str(refused)) from refused
+        if not spec.stdin:
+            await one.finish()
+        return one
 
+    async def attach(self, container_id: str, spec: AttachSpec) -> "DockerAttachment":
+        """Reach a container's own program; see RuntimeDriver.attach."""
+        one = DockerAttachment(self._api, self._clock, container_id)
+        try:
+            await one.start(spec)
+        except EngineError as refused:
+            reason = REASONS.get(refused.status, "AttachError")
+            raise RuntimeTrouble(reason, str(refused)) from refused
+        return one
 
-async def attached(
-    api: DockerApi, clock: Clock, container_id: str, spec: AttachSpec
-) -> "DockerAttachment":
-    """Reach a container's own program; see RuntimeDriver.attach."""
-    one = DockerAttachment(api, clock, container_id)
-    try:
-        await one.start(spec)
-    except EngineError as refused:
-        reason = REASONS.get(refused.status, "AttachError")
-        raise RuntimeTrouble(reason, str(refused)) from refused
-    return one
+    async def end_left(self) -> None:
+        """See RuntimeDriver.end_left_commands."""
+        turns = asyncio.Semaphore(LEFT_AT_ONCE)
+
+        async def end(exec_id: str, note: Note) -> None:
+            async with turns:
+                await self._execution(exec_id, note).end()
+            log.info("a command that was left is over", container=note.container_id, exec=exec_id)
+
+        try:
+            left = await self._notes.left()
+            ends = (end(key, note) for key, note in left.items())
+            outcomes = await asyncio.gather(*ends, return_exceptions=True)
+        except OSError as error:
+            raise RuntimeTrouble("ExecError", f"notes of commands: {error}") from error
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    def _execution(self, exec_id: str, note: Note) -> "DockerExecution":
+        return DockerExecution(self._api, self._clock, self._notes, exec_id, note)
 
 
 class _Streams:
@@ -169,11 +273,11 @@ class DockerExecution(_Streams):
     """An exec of Docker. Its start is a connection that becomes the command's streams."""
 
     def __init__(
-        self, api: DockerApi, clock: Clock, blocking: Blocking, exec_id: str, container_id: str
+        self, api: DockerApi, clock: Clock, notes: Notes, exec_id: str, note: Note
     ) -> None:
         super().__init__(api, clock)
-        self._blocking, self._id, self._container_id = blocking, exec_id, container_id
-        self._pid = 0  # as the engine told it; 0 where it has not
+        self._notes, self._id, self._container_id = notes, exec_id, note.container_id
+        self._process = note.process  # as the engine told it; none where it has not
         self._learning: asyncio.Task[None] | None = None
 
     async def start(self, *, is_terminal: bool) -> None:
@@ -186,13 +290,24 @@ class DockerExecution(_Streams):
             with suppress(RuntimeTrouble):
                 await self.end()
             raise
+        except EngineError:
+            await self._forget()
+            raise
         self._learning = asyncio.create_task(self._learn())
 
     async def _learn(self) -> None:
         """Remember the process of a command that lasts: an engine that dies forgets it."""
         await self._clock.sleep(LEARN_S)
         with suppress(RuntimeTrouble):
-            self._pid = int((await self._found()).get("Pid") or 0)
+            pid = int((await self._found()).get("Pid") or 0)
+            read = partial(process_now, pid)
+            self._process = await self._notes.blocking.run(("exec", self._id), read)
+            if self._process.pid:
+                await self._notes.learn(self._id, self._process)
+
+    async def _forget(self) -> None:
+        await self._notes.end(self._id)
+        self._notes.let_go(self._id)
 
     async def resize(self, width: int, height: int) -> None:
         query = {"w": str(width), "h": str(height)}
@@ -223,10 +338,12 @@ class DockerExecution(_Streams):
         try:
             found = await self._ended()
         except RuntimeTrouble:
+            self._notes.let_go(self._id)
             await self._kill_unknown()
             raise
         if not found:  # with its container, or with what an engine that died had known
             await self._kill_unknown()
+        await self._forget()
 
     async def _ended(self) -> Json:
         """End it, and return what the engine says of it then. Raises: RuntimeTrouble."""
@@ -234,12 +351,14 @@ class DockerExecution(_Streams):
             found = await self._until_over(wait_s, signals)
             if found is not None:
                 return found
+        if self._opened is None and not (await self._found()).get("Pid"):
+            return {}  # nobody has started it, and nobody will
         raise Silent(f"exec {self._id} cannot be killed")
 
     async def _kill_unknown(self) -> None:
         """Kill the command where the engine does not, or no more, answer for it."""
-        if self._pid:
-            await self._signal(self._pid, (signal.SIGKILL,))
+        if self._process.pid:
+            await self._signal(self._process, (signal.SIGKILL,))
 
     async def _found(self) -> Json:
         """Return what the engine says of the exec; nothing where it knows it no more."""
@@ -256,16 +375,16 @@ class DockerExecution(_Streams):
         give_up_s = self._clock.monotonic() + limit_s
         while not is_over(found := await self._found()):
             if signals and found.get("Pid"):
-                await self._signal(int(found["Pid"]), signals)
+                await self._signal(Process(int(found["Pid"])), signals)
                 signals = ()
             if self._clock.monotonic() > give_up_s:
                 return None
             await self._clock.sleep(POLL_S)
         return found
 
-    async def _signal(self, pid: int, signals: Signals) -> None:
-        send = partial(signal_group, pid, self._container_id, signals)
-        await self._blocking.run(("exec", self._id), send)
+    async def _signal(self, process: Process, signals: Signals) -> None:
+        send = partial(signal_group, process, self._container_id, signals)
+        await self._notes.blocking.run(("exec", self._id), send)
 
 
 def is_over(found: Json) -> bool:
@@ -288,17 +407,29 @@ def code_of(found: Json, last_output: bytes) -> int:
     return code
 
 
-def signal_group(pid: int, container_id: str, signals: Signals) -> None:
+def signal_group(process: Process, container_id: str, signals: Signals) -> None:
     """Send signals to the process group that a process leads, if it is the container's.
 
     The engine gives each exec a session of its own. A number that has gone to another process
-    meanwhile is in no control group of the container.
+    meanwhile is in no control group of the container, or has started at another time.
     """
+    pid, ticks = process
+    folder = Path(f"/proc/{pid}")
     with suppress(ProcessLookupError, FileNotFoundError):
-        if pid <= 1 or container_id not in Path(f"/proc/{pid}/cgroup").read_text():
+        if pid <= 1 or not has_cgroup((folder / "cgroup").read_text(), container_id):
+            return
+        if ticks and started_ticks((folder / "stat").read_text()) != ticks:
             return
         for one in signals:
             if os.getpgid(pid) == pid:
                 os.killpg(pid, one)
             else:
                 os.kill(pid, one)
+
+
+def process_now(pid: int) -> Process:
+    """Return the process that has a number now; none where there is none."""
+    try:
+        return Process(pid, started_ticks(Path(f"/proc/{pid}/stat").read_text()))
+    except (ProcessLookupError, FileNotFoundError):
+        return Process()

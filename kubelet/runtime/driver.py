@@ -419,6 +419,15 @@ class RuntimeDriver(Protocol):
         """
         ...
 
+    async def end_left_commands(self) -> None:
+        """End the commands that drivers before this one began and did not end: they were killed.
+
+        What this driver runs goes on, and what was begun by anybody but a driver. Repeatable.
+
+        Raises: RuntimeTrouble: some may run on.
+        """
+        ...
+
     async def attach(self, container_id: str, spec: AttachSpec) -> Execution:
         """Reach the program that runs in a container: its input, and its output from now on.
 

@@ -42,6 +42,7 @@ from kubelet.runtime.fake_exec import (
     Line,
     Listeners,
     check_name,
+    end_left,
     read_log,
     write_lines,
 )
@@ -222,10 +223,10 @@ class FakeMachine:
                 # The kernel ends what shares the processes of a program that has ended.
                 self.end(one.container.id, KILL_CODE)
 
-    def execute(self, life: _Life, spec: ExecSpec) -> FakeExecution:
-        """Begin a command in a container."""
+    def execute(self, life: _Life, spec: ExecSpec, owner: object = None) -> FakeExecution:
+        """Begin a command in a container; owner: the driver that does, where it is one."""
         command = life.behaviour.commands.get(tuple(spec.command))
-        made = FakeExecution(spec, command, lambda: life.executions.discard(made))
+        made = FakeExecution(spec, command, lambda: life.executions.discard(made), owner)
         life.executions.add(made)
         return made
 
@@ -439,7 +440,12 @@ class FakeRuntime:
         life = await self._running(container_id)
         if self._machine.exec_error:
             raise RuntimeTrouble("ExecError", self._machine.exec_error)
-        return self._machine.execute(life, spec)
+        return self._machine.execute(life, spec, self)
+
+    async def end_left_commands(self) -> None:
+        await self._asked()
+        for life in self._machine.lives.values():
+            end_left(life.executions, self)
 
     async def events(self) -> AsyncGenerator[str, None]:
         await self._asked()

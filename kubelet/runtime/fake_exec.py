@@ -1,7 +1,7 @@
 """Containers that do not exist: what they and commands in them write, how those end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,15 @@ class Command:
 class FakeExecution:
     """A command that runs, as a task. `forget` is called once, when it has ended."""
 
-    def __init__(self, spec: ExecSpec, command: Command | None, forget: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        spec: ExecSpec,
+        command: Command | None,
+        forget: Callable[[], None],
+        owner: object = None,
+    ) -> None:
         self._spec, self._command, self._forget = spec, command, forget
+        self.owner = owner  # the driver that has begun it; None: it was somebody else
         self.sizes: list[tuple[int, int]] = []
         self.is_over = asyncio.Event()
         self._code = 0
@@ -117,6 +124,13 @@ class FakeExecution:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def end_left(executions: Iterable[FakeExecution], owner: object) -> None:
+    """End what other drivers than the owner have begun."""
+    for one in list(executions):
+        if one.owner is not None and one.owner is not owner:
+            one.kill(KILL_CODE)
 
 
 class Program(Protocol):

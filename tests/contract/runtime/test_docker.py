@@ -195,7 +195,7 @@ async def test_a_container_leaves_its_last_message_in_a_file_of_the_node(
 async def test_what_tells_a_pod_names_is_gone_with_its_sandbox_whoever_removes_it(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:
-    folder = docker.engine.folder / "names"
+    folder = docker.engine.folder / "kubelet/names"
     first = await driver.start_sandbox(a_sandbox())
     second = await driver.start_sandbox(replace(a_sandbox(), attempt=1))
     assert {one.name for one in folder.iterdir()} == {
@@ -218,7 +218,7 @@ async def test_what_tells_a_pod_names_is_gone_with_its_sandbox_whoever_removes_i
 async def test_what_cannot_be_removed_of_it_holds_up_neither_the_node_nor_the_pod(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:
-    folder = docker.engine.folder / "names"
+    folder = docker.engine.folder / "kubelet/names"
     box = await driver.start_sandbox(a_sandbox())
     held, docker_env = folder / container_name(a_sandbox()), Env()
     later = docker.driver()
@@ -357,7 +357,7 @@ async def test_a_registry_with_a_login_gives_its_images_to_who_has_it_and_to_nob
 
 async def test_a_pull_that_gets_nowhere_is_given_up(docker: DockerWorld) -> None:
     driver = DockerRuntime(
-        Env(), docker.engine.socket, docker.engine.folder / "names", pull_silence_s=1.0
+        Env(), docker.engine.socket, docker.engine.folder / "kubelet", pull_silence_s=1.0
     )
     async with tiny_registry() as registry, asyncio.timeout(60):
         with pytest.raises(RuntimeTrouble, match="no progress") as trouble:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from kubelet.runtime.docker_exec import note_of
 from kubelet.runtime.driver import (
     Container,
     ExecSpec,
@@ -25,6 +27,7 @@ from tests.contract.runtime.worlds import (
     World,
     a_running,
     ended,
+    until,
 )
 
 
@@ -162,6 +165,72 @@ async def test_a_command_ends_with_its_container(
     assert await all_output(one) == (b"", b"")
     assert await one.exit_code() == 137
     await one.end()
+
+
+async def test_what_a_driver_that_was_killed_has_left_is_ended_and_nothing_else(
+    world: World, driver: RuntimeDriver, container: Container
+) -> None:
+    """A probe's command is begun as others are, and so are those of a session."""
+    world.run_command(container, SLEEP)
+    await driver.exec(container.id, ExecSpec(SLEEP))
+    clinging = await driver.exec(container.id, ExecSpec(CLING, stdin=True))
+    assert await clinging.read() == Output(is_stderr=False, text=b"ready\n")
+    later = world.driver()
+    own = await later.exec(container.id, ExecSpec(CAT, stdin=True))
+    assert world.running_commands(container) == 4
+    await later.end_left_commands()
+    assert world.running_commands(container) == 2
+    await own.write(b"alive\n")
+    assert await own.read() == Output(is_stderr=False, text=b"alive\n")
+    await own.end()
+    await later.end_left_commands()
+    assert world.running_commands(container) == 1
+    await later.close()
+
+
+async def test_what_was_left_waits_until_the_runtime_answers_again(
+    world: World, driver: RuntimeDriver, container: Container
+) -> None:
+    await driver.exec(container.id, ExecSpec(SLEEP))
+    later = world.driver()
+    world.lose_runtime()
+    try:
+        with pytest.raises(RuntimeDown):
+            await later.end_left_commands()
+    finally:
+        world.return_runtime()
+    await later.end_left_commands()
+    assert world.running_commands(container) == 0
+    await later.close()
+
+
+@pytest.mark.docker
+@pytest.mark.root
+async def test_a_command_dies_that_kubelet_and_engine_have_both_left(docker: DockerWorld) -> None:
+    """The engine that comes back knows no exec of the one before, though they run on."""
+    driver = docker.driver()
+    container = await a_running(docker, driver)
+    await driver.exec(container.id, ExecSpec(SLEEP))
+    notes = docker.engine.folder / "kubelet/commands"
+
+    async def learnt() -> int | None:
+        (file,) = notes.iterdir()
+        return note_of(file.read_text()).process.pid or None
+
+    pid = await until(learnt)
+    docker.engine.kill()
+    docker.engine.start()
+    assert Path(f"/proc/{pid}").exists()
+    later = docker.driver()
+    await later.end_left_commands()
+
+    async def is_gone() -> bool | None:
+        return None if Path(f"/proc/{pid}").exists() else True
+
+    assert await until(is_gone)
+    assert list(notes.iterdir()) == []
+    await later.close()
+    await driver.close()
 
 
 async def test_where_nothing_can_run_it_is_refused(
