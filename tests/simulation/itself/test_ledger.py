@@ -9,9 +9,10 @@ from cubernetes.api.apps.replicaset import ReplicaSet, ReplicaSetStatus
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.container import Container
 from cubernetes.api.core.podspec.spec import PodSpec
+from cubernetes.api.discovery.endpointslice import SERVICE_LABEL, Endpoint, EndpointSlice
 from cubernetes.api.meta import Object, ObjectMeta, OwnerReference, replaced
 from tests.simulation.judges.laws import STALE_S_MAX
-from tests.simulation.judges.ledger import FIGHT_RETURNS_MAX, Ledger
+from tests.simulation.judges.ledger import FIGHT_RETURNS_MAX, FIGHT_WRITES_MAX, Ledger
 from tests.simulation.workloads import numbered, rolling, workload
 
 TURNS = 2 * FIGHT_RETURNS_MAX
@@ -27,9 +28,9 @@ def counting(replicas: int) -> Put:
     return put(replaced(one, status=ReplicaSetStatus(replicas=replicas)))
 
 
-def pod(labels: dict[str, str]) -> Put:
+def pod(labels: dict[str, str], name: str = "web-1") -> Put:
     spec = PodSpec(containers=(Container(name="main", image="web:1"),))
-    meta = ObjectMeta(name="web-1", namespace="default", labels=labels, uid="u1")
+    meta = ObjectMeta(name=name, namespace="default", labels=labels, uid=name)
     return put(Pod(metadata=meta, spec=spec))
 
 
@@ -46,6 +47,46 @@ def test_a_status_that_follows_its_pods_is_none() -> None:
         ledger.committed([pod({"turn": str(turn)})], 2 * turn + 1)
         ledger.committed([counting(turn % 2)], 2 * turn + 2)
     assert ledger.broken == []
+
+
+def listing(number: int) -> Put:
+    """Return the slice of a service behind which one pod answers."""
+    meta = ObjectMeta(name="web-1", namespace="default", labels={SERVICE_LABEL: "web"})
+    listed = Endpoint(addresses=(f"10.244.0.{number}",))
+    return put(EndpointSlice(metadata=meta, endpoints=(listed,)))
+
+
+@pytest.mark.parametrize(("own_writes", "is_wrong"), [(1, False), (2, True)])
+def test_a_slice_that_follows_its_pods_is_none_and_one_that_runs_ahead_is(
+    own_writes: int, is_wrong: bool
+) -> None:
+    """Rollouts of two workloads behind one service take more than 30 writes in 5 s."""
+    ledger = Ledger(lambda: 1.0)
+    for turn in range(FIGHT_WRITES_MAX):
+        ledger.committed([pod({"app": "web"}, f"web-{turn}")], 3 * turn + 1)
+        for write in range(own_writes):
+            ledger.committed([listing(own_writes * turn + write)], 3 * turn + 2 + write)
+    assert bool(ledger.broken) == is_wrong
+    assert all("is written beyond what it counts" in each for each in ledger.broken)
+
+
+def test_a_slice_that_two_undo_for_each_other_is_a_fight() -> None:
+    ledger = Ledger(lambda: 1.0)
+    for turn in range(TURNS):
+        ledger.committed([listing(turn % 2)], turn + 1)
+    assert any("becomes what it was" in each for each in ledger.broken)
+
+
+@pytest.mark.parametrize(("pause_s", "is_wrong"), [(0.1, True), (1.0, False)])
+def test_what_counts_nothing_may_not_be_written_often_whatever_it_says(
+    pause_s: float, is_wrong: bool
+) -> None:
+    now_s = 0.0
+    ledger = Ledger(lambda: now_s)
+    for turn in range(2 * FIGHT_WRITES_MAX):
+        now_s += pause_s
+        ledger.committed([pod({"turn": str(turn)})], turn + 1)
+    assert bool(ledger.broken) == is_wrong
 
 
 def test_returns_that_lie_far_apart_are_none() -> None:

@@ -27,7 +27,7 @@ from cubernetes.api.policy.poddisruptionbudget import PodDisruptionBudget
 from tests.simulation.judges.laws import STALE_S_MAX, Change, Laws, is_movable
 
 LEASES = collection_of(Lease)
-# What the status of a kind counts.
+# What the status of a kind counts, and a slice lists.
 COUNTED: dict[type[Object], tuple[type[Object], ...]] = {
     ReplicaSet: (Pod,),
     StatefulSet: (Pod,),
@@ -37,6 +37,7 @@ COUNTED: dict[type[Object], tuple[type[Object], ...]] = {
     PodDisruptionBudget: (Pod, ReplicaSet, Deployment, StatefulSet),
     CronJob: (Job,),
     ResourceQuota: (Pod, Service, ReplicaSet),
+    EndpointSlice: (Pod, Node, Service),
 }
 COUNTING = {
     collection_of(kind): tuple(map(collection_of, counted)) for kind, counted in COUNTED.items()
@@ -46,10 +47,11 @@ WATCHED = (
     PodDisruptionBudget, StatefulSet, DaemonSet, Job, CronJob, ResourceQuota,
 )  # fmt: skip
 # More writes of one object in so many seconds are two programs that undo each other's work.
+# What counts others is written for each pod that is made, ready or gone while workloads roll:
+# there such writes are those beyond the writes of what it counts.
 FIGHT_S = 5.0
 FIGHT_WRITES_MAX = 30
-# Such a status is written for each pod that is made, ready or gone while a workload rolls: what
-# tells a fight there is that it becomes again what it was, and nothing that it counts has changed.
+# It also tells a fight that it becomes again what it was, and nothing that it counts has changed.
 FIGHT_RETURNS_MAX = 8
 
 
@@ -64,7 +66,8 @@ class Ledger:
         self._node_of: dict[str, str] = {}
         # (time, replicas) of each set, as far as somebody may still act upon it.
         self._sizes: dict[str, deque[tuple[float, int]]] = {}
-        self._writes: dict[str, deque[float]] = {}
+        # (time, how many writes there were of what it counts) of each write.
+        self._writes: dict[str, deque[tuple[float, int]]] = {}
         # (time, content, whether it was so before without a cause) of each write.
         self._contents: dict[str, deque[tuple[float, bytes, bool]]] = {}
         # How many writes each collection has seen, and of what an object counts at its last write.
@@ -120,23 +123,34 @@ class Ledger:
     def _fight_over(self, op: Op) -> str:
         """Note a write; return what there was too much of, empty where there was not."""
         counted = COUNTING.get(collection_in(op.key))
-        if counted is not None:
-            written = sum(self._written[each] for each in counted)
-            is_caused = self._counted.get(op.key) != written
-            self._counted[op.key] = written
-            content = _meant(op.value) if isinstance(op, Put) else b""
-            seen = self._contents.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
-            while seen and self._now_s() - seen[0][0] > FIGHT_S:
-                seen.popleft()
-            is_same = bool(seen) and seen[-1][1] == content
-            is_return = not is_same and any(content == each for _, each, _ in seen)
-            seen.append((self._now_s(), content, is_return and not is_caused))
-            is_fight = sum(one for _, _, one in seen) >= FIGHT_RETURNS_MAX
-            return f"becomes what it was {FIGHT_RETURNS_MAX}" if is_fight else ""
-        times = self._writes.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
-        times.append(self._now_s())
-        is_fight = len(times) == FIGHT_WRITES_MAX and times[-1] - times[0] < FIGHT_S
-        return f"is written {FIGHT_WRITES_MAX}" if is_fight else ""
+        written = sum(self._written[each] for each in counted or ())
+        if self._surplus(op.key, written) >= FIGHT_WRITES_MAX:
+            beyond = " beyond what it counts" if counted else ""
+            return f"is written{beyond} {FIGHT_WRITES_MAX}"
+        if counted is None or self._returns(op, written) < FIGHT_RETURNS_MAX:
+            return ""
+        return f"becomes what it was {FIGHT_RETURNS_MAX}"
+
+    def _surplus(self, key: str, written: int) -> int:
+        """Note a write; return how many there were beyond those of what the object counts."""
+        times = self._writes.setdefault(key, deque())
+        times.append((self._now_s(), written))
+        while self._now_s() - times[0][0] >= FIGHT_S:
+            times.popleft()
+        return len(times) - (written - times[0][1])
+
+    def _returns(self, op: Op, written: int) -> int:
+        """Note a write; return how often the object became what it was, without a cause."""
+        is_caused = self._counted.get(op.key) != written
+        self._counted[op.key] = written
+        content = _meant(op.value) if isinstance(op, Put) else b""
+        seen = self._contents.setdefault(op.key, deque(maxlen=FIGHT_WRITES_MAX))
+        while seen and self._now_s() - seen[0][0] > FIGHT_S:
+            seen.popleft()
+        is_same = bool(seen) and seen[-1][1] == content
+        is_return = not is_same and any(content == each for _, each, _ in seen)
+        seen.append((self._now_s(), content, is_return and not is_caused))
+        return sum(one for _, _, one in seen)
 
     def _violations(self, old: Object | None, new: Object | None) -> Iterator[str]:
         self._note_size(new)
