@@ -30,14 +30,15 @@ def become_router(settings: WeaveSettings) -> None:
     if program is None:
         raise CannotBegin(f"{PROGRAM} is not on PATH: scripts/install-weave says how to get it")
     within = IPv4Network(settings.address_network) if settings.address_network else None
+    space = space_at(OWN)
     try:
-        under = Standing(IPv4Address(settings.address), within).card_in(space_at(OWN))
+        under = Standing(IPv4Address(settings.address), within).card_in(space)
     except NetworkTrouble as error:
         raise CannotBegin(str(error)) from error
     for folder in (settings.state, settings.run):
         Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chdir(settings.run)
-    argv = argv_for(settings, program, under.mtu_bytes)
+    argv = argv_for(settings, program, under.mtu_bytes, space.links)
     os.execve(program, argv, environment_for(settings, os.environ))  # noqa: S606  no shell: its point
 
 

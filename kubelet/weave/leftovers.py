@@ -9,6 +9,14 @@ BRIDGE, DATAPATH = "weave", "datapath"
 CHAINS = "WEAVE"
 SETS = "weaver-"
 WORDS = "Weave Net"  # in the comment of its rule for the control port
+# Those of its rules that lead to no chain of its own, as iptables-save prints them.
+FORWARDS = frozenset(
+    {
+        "-A FORWARD -i weave -o weave -j ACCEPT",
+        "-A FORWARD -i weave ! -o weave -j ACCEPT",
+        "-A FORWARD -o weave -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    }
+)
 # Ends of its pairs, its VXLAN device of the fast path.
 _DEVICE = re.compile(r"vethwe\S*|vxlan-6784")
 
@@ -56,6 +64,8 @@ def _is_left(line: str) -> bool:
     """Tell whether a rule of a chain that is not a router's is there for one."""
     if not line.startswith("-A ") or line.startswith(f"-A {CHAINS}"):
         return False
+    if line in FORWARDS:
+        return True
     words = shlex.split(line)
     targets = [after for word, after in pairwise(words) if word in ("-j", "-g")]
     return any(one.startswith(CHAINS) for one in targets) or any(WORDS in one for one in words)

@@ -52,6 +52,8 @@ class WeaveRouter:
             raise NetworkTrouble(f"the Weave router does not answer: {why}") from error
         first, _, rest = answer.partition(b"\r\n")
         said = rest.partition(b"\r\n\r\n")[2].decode(errors="replace")
+        if first.split(b" ")[1:2] == [b"503"]:
+            raise NetworkTrouble("the Weave router is not ready yet")
         if first.split(b" ")[1:2] not in ([b"200"], [b"204"]):
             told = said.strip()[:300] or first.decode(errors="replace")
             raise NetworkTrouble(f"the Weave router refuses {path}: {told}")
@@ -87,7 +89,9 @@ def state_in(connections: str, address: IPv4Address) -> str:
     for line in connections.splitlines():
         words = line.split(None, 3)
         if len(words) >= 3 and words[1].rpartition(":")[0] == str(address):
-            found.append(f"{words[2]} {words[3] if len(words) > 3 else ''}".strip())
+            # When it tries again changes at each look: who is told has been told.
+            why = words[3].partition(", retry: ")[0] if len(words) > 3 else ""
+            found.append(f"{words[2]} {why}".strip())
     if any(one.startswith(ESTABLISHED) for one in found):
         return ESTABLISHED
     return found[0] if found else "no connection"

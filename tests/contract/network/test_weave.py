@@ -104,9 +104,9 @@ async def test_what_the_router_says_of_a_lost_peer_is_told(weave: WeaveWorld) ->
     weave.start_router("b", password="another password")
     weave.wait(
         "a knows of the password",
-        lambda: "wrong" in (weave.router_says("a", "/status/connections") or ""),
+        lambda: "decrypt" in (weave.router_says("a", "/status/connections") or ""),
     )
-    assert await scene.a.told_of(peer("b")) == "Weave: retrying wrong password"
+    assert await scene.a.told_of(peer("b")) == "Weave: failed Unable to decrypt TCP msg"
 
 
 async def test_the_router_connects_to_exactly_the_peers_that_are_named(weave: WeaveWorld) -> None:

@@ -27,6 +27,27 @@ TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 GREETING, FRAME = b"G", b"F"
 GREET_S, SILENT_S = 0.2, 2.0
 MAC_BYTES = 6
+RULES = """\
+*mangle
+:WEAVE-CANARY - [0:0]
+COMMIT
+*nat
+:WEAVE - [0:0]
+:WEAVE-CANARY - [0:0]
+-A POSTROUTING -j WEAVE
+COMMIT
+*filter
+:WEAVE-CANARY - [0:0]
+:WEAVE-EXPOSE - [0:0]
+-A INPUT -d 127.0.0.1/32 -p tcp -m tcp --dport {port} -m addrtype ! --src-type LOCAL -m conntrack \
+! --ctstate RELATED,ESTABLISHED -m comment --comment "Block non-local access to Weave Net control \
+port" -j DROP
+-I FORWARD 1 -i weave -o weave -j ACCEPT
+-I FORWARD 2 -o weave -j WEAVE-EXPOSE
+-I FORWARD 3 -i weave ! -o weave -j ACCEPT
+-I FORWARD 4 -o weave -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+COMMIT
+"""
 
 
 def options_in(argv: Sequence[str]) -> argparse.Namespace:
@@ -39,6 +60,8 @@ def options_in(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--mtu", type=int, default=1376)
     for ignored in ("status-addr", "docker-api", "host-root", "conn-limit", "db-prefix"):
         parser.add_argument(f"--{ignored}")
+    parser.add_argument("--datapath", default="")
+    parser.add_argument("--no-fastdp", action="store_true")
     parser.add_argument("--no-dns", action="store_true")
     parser.add_argument("peers", nargs="*")
     return parser.parse_args(argv)
@@ -101,7 +124,7 @@ class Router:
             is_refused = proof != self._proof(name)
             is_new = address not in (self._refused if is_refused else self._known)
             if is_refused:
-                self._refused[address] = "wrong password"
+                self._refused[address] = "Unable to decrypt TCP msg"
                 self._known.pop(address, None)
             else:
                 self._refused.pop(address, None)
@@ -145,18 +168,26 @@ class Router:
             return "".join(f"{one}\n" for one in sorted(self._targets))
 
     def connections_text(self) -> str:
+        """Two peers have one connection: the one with the greater name is its outbound end."""
         with self._lock:
             lines = [
-                f"{'->' if one in self._targets else '<-'} {one}:{self.port:<6} established "
-                f"stand-in {it.name}({it.nickname})"
+                f"{self._end(one, it)} {'established':<11} encrypted   sleeve {it.name}"
+                f"({it.nickname}) mtu=1438"
                 for one, it in sorted(self._known.items())
             ]
             lost = self._targets - self._known.keys()
+            retry = f"retry: {time.monotonic():.9f}"
+            silent = f":{self.port}: i/o timeout"
             lines += [
-                f"-> {one}:{self.port:<6} retrying    {self._refused.get(one, 'no answer')}"
+                f"-> {f'{one}:{self.port}':<21} {'failed':<11} "
+                f"{self._refused.get(one, f'dial tcp4 :0->{one}{silent}')}, {retry}"
                 for one in sorted(lost)
             ]
         return "".join(f"{line}\n" for line in lines)
+
+    def _end(self, address: str, it: Neighbour) -> str:
+        is_ours = self.name > it.name
+        return f"{'->' if is_ours else '<-'} {f'{address}:{self.port if is_ours else 41830}':<21}"
 
     def peers_text(self) -> str:
         with self._lock:
@@ -207,15 +238,31 @@ def handler_for(router: Router) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def tap_in_bridge(name: str, mtu_bytes: int) -> int:
-    """Make the bridge, where it is not there yet, and a TAP in it; return the TAP's handle."""
+def tap_in_bridge(name: str, mtu_bytes: int, *, is_fast: bool) -> int:
+    """Make the bridge, where it is not there yet, and a TAP in it; return the TAP's handle.
+
+    As where the kernel has no fast path: one bridge is made without, and another is refused.
+    """
     if subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True).returncode:
         _ip("link", "add", BRIDGE, "type", "bridge", "forward_delay", "0")
+    elif is_fast:
+        sys.exit(
+            'Existing bridge type "bridge" is different than requested "bridged_fastdp". Please '
+            "do 'weave reset' and try again"
+        )
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", TAP.encode(), IFF_TAP | IFF_NO_PI))
     _ip("link", "set", TAP, "mtu", str(mtu_bytes), "master", BRIDGE, "up")
     _ip("link", "set", BRIDGE, "address", name, "mtu", str(mtu_bytes), "up")
     return tap
+
+
+def write_rules(control_port: int) -> None:
+    """Write the rules that a router writes when it begins."""
+    saved = subprocess.run(["iptables-save"], check=True, capture_output=True, text=True).stdout
+    if "-j WEAVE-EXPOSE" not in saved:
+        rules = RULES.format(port=control_port)
+        subprocess.run(["iptables-restore", "--noflush"], input=rules, text=True, check=True)
 
 
 def _ip(*words: str) -> None:
@@ -226,9 +273,10 @@ def main() -> None:
     options = options_in(sys.argv[1:])
     password = os.environ.get("WEAVE_PASSWORD", "")
     router = Router(options.name, options.nickname, options.port, password)
-    tap = tap_in_bridge(options.name, options.mtu)
-    router.aim(options.peers, is_whole=True)
+    tap = tap_in_bridge(options.name, options.mtu, is_fast=not options.no_fastdp)
     host, _, port = options.http_addr.rpartition(":")
+    write_rules(int(port))
+    router.aim(options.peers, is_whole=True)
     server = ThreadingHTTPServer((host, int(port)), handler_for(router))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     greeted_s = 0.0

@@ -15,6 +15,7 @@ from cubernetes.host.blocking import Threads
 from kubelet.network.carriers.standing import Standing
 from kubelet.network.carriers.weave import WeaveCarrier
 from kubelet.network.driver import NetworkDriver
+from kubelet.network.look import space_at
 from kubelet.network.namespace import inside
 from kubelet.network.overlay import WEAVE_OVERHEAD_BYTES
 from kubelet.network.routed import RoutedNetwork
@@ -60,7 +61,8 @@ class WeaveWorld(RealWorld):
         settings = WeaveSettings(
             node_name=node, address=str(self.addresses[node]), password=password, state=str(state)
         )
-        _, *words = argv_for(settings, PROGRAM, CABLE_BYTES)
+        devices = space_at(f"/run/netns/{self.node(node)}").links
+        _, *words = argv_for(settings, PROGRAM, CABLE_BYTES, devices)
         argv = ["nsenter", f"--net=/run/netns/{self.node(node)}", *self.program(), *words]
         with (self._folder / f"{node}-weave.log").open("ab") as log:
             self._routers[node] = subprocess.Popen(

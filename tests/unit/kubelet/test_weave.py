@@ -46,7 +46,7 @@ def test_peers_have_the_routes_that_vxlan_has_and_no_forwarding_entries(numbers:
 
 
 def test_the_router_gets_everything_by_its_command_line_but_the_password() -> None:
-    argv = argv_for(SETTINGS, "/usr/local/bin/weaver", 1500)
+    argv = argv_for(SETTINGS, "/usr/local/bin/weaver", 1500, {"eth0"})
     assert f"--name={peer_mac('n2')}" in argv
     assert "--mtu=1376" in argv
     assert argv[-1] == "192.0.2.1"
@@ -54,6 +54,18 @@ def test_the_router_gets_everything_by_its_command_line_but_the_password() -> No
 
     found = environment_for(SETTINGS, {"PATH": "/bin"})
     assert found == {"PATH": "/bin", "CHECKPOINT_DISABLE": "1", "WEAVE_PASSWORD": "open sesame"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "is_without"),
+    [({"eth0"}, False), ({"weave", "datapath"}, False), ({"weave"}, True), ({"datapath"}, False)],
+)
+def test_the_fast_path_is_asked_for_unless_a_bridge_was_made_without_it(
+    devices: set[str], *, is_without: bool
+) -> None:
+    argv = argv_for(SETTINGS, "weaver", 1500, devices)
+    assert "--datapath=datapath" in argv
+    assert ("--no-fastdp" in argv) == is_without
 
 
 CONNECTIONS = """\
@@ -71,7 +83,7 @@ CONNECTIONS = """\
         ("192.0.2.3", "established"),
         (
             "192.0.2.30",
-            "failed dial tcp4 192.0.2.30:6783: connection refused, retry: 10:00",
+            "failed dial tcp4 192.0.2.30:6783: connection refused",
         ),
         ("192.0.2.4", "no connection"),
     ],
@@ -87,7 +99,11 @@ SAVED = """\
 -A INPUT -d 127.0.0.1/32 -p tcp -m tcp --dport 6784 -m comment --comment "Block non-local \
 access to Weave Net control port" -j DROP
 -A INPUT -p tcp -m comment --comment "WEAVE is a word" -j ACCEPT
+-A FORWARD -i weave -o weave -j ACCEPT
 -A FORWARD -o weave -j WEAVE-EXPOSE
+-A FORWARD -i weave ! -o weave -j ACCEPT
+-A FORWARD -o weave -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i weave -o eth0 -j ACCEPT
 -A WEAVE-EXPOSE -j ACCEPT
 COMMIT
 *nat
@@ -108,7 +124,10 @@ def test_a_routers_rules_are_undone_and_nobody_elses() -> None:
         "-F WEAVE-EXPOSE",
         "-D INPUT -d 127.0.0.1/32 -p tcp -m tcp --dport 6784 -m comment --comment "
         '"Block non-local access to Weave Net control port" -j DROP',
+        "-D FORWARD -i weave -o weave -j ACCEPT",
         "-D FORWARD -o weave -j WEAVE-EXPOSE",
+        "-D FORWARD -i weave ! -o weave -j ACCEPT",
+        "-D FORWARD -o weave -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         "-X WEAVE-EXPOSE",
         "COMMIT",
         "*nat",
