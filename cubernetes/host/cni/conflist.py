@@ -50,7 +50,7 @@ class Conflist:
     @property
     def programs(self) -> tuple[str, ...]:
         """Return every program that is called: those of the chain, and those that they call."""
-        ipams = (str(_ipam(one)["type"]) for one in self.plugins if _ipam(one))
+        ipams = (str(ipam_of(one)["type"]) for one in self.plugins if ipam_of(one))
         return tuple(dict.fromkeys([*self.types, *ipams]))
 
     @property
@@ -139,8 +139,8 @@ def _plugin_problems(plugin: object) -> Iterator[str]:
     if not isinstance(plugin, dict):
         yield ": must be an object"
         return
-    for where, kind in ((".type", plugin.get("type")), (".ipam.type", _ipam(plugin).get("type"))):
-        is_left_out = where == ".ipam.type" and not _ipam(plugin)
+    for where, kind in ((".type", plugin.get("type")), (".ipam.type", ipam_of(plugin).get("type"))):
+        is_left_out = where == ".ipam.type" and not ipam_of(plugin)
         if not is_left_out and (not isinstance(kind, str) or NAME.fullmatch(kind) is None):
             yield f"{where}: must be the name of a plugin's program, not {str(kind)[:80]!r}"
     capabilities = plugin.get("capabilities", {})
@@ -152,14 +152,14 @@ def _plugin_problems(plugin: object) -> Iterator[str]:
 
 def _range_problems(conflist: Conflist) -> Iterator[str]:
     for index, one in enumerate(conflist.plugins):
-        if _ipam(one).get("type") == "host-local" and not _says(_ipam(one), POD_CIDR):
+        if ipam_of(one).get("type") == "host-local" and not _says(ipam_of(one), POD_CIDR):
             yield (
                 f"plugins[{index}].ipam: every node would give out the same addresses: write "
                 f'"{POD_CIDR}" for the subnet, which is the range that each node has'
             )
 
 
-def _ipam(plugin: Tree) -> Tree:
+def ipam_of(plugin: Tree) -> Tree:
     ipam = plugin.get("ipam")
     return ipam if isinstance(ipam, dict) else {}
 

@@ -22,6 +22,7 @@ from kubelet.network import links
 from kubelet.network.carriers.carrier import Carrier
 from kubelet.network.carriers.settling import act, off
 from kubelet.network.carriers.standing import Standing
+from kubelet.network.cni.leases import drop_empty_leases
 from kubelet.network.cni.looks import (
     NOWHERE,
     Look,
@@ -118,6 +119,10 @@ class CniNetwork:
             self._records = await self._blocking.run(RECORD, self._disk.load_records)
             if self._pool is not None:
                 await self._pool.open(pod_cidr, self._addresses())
+            for one in (bound, *await self._others.known()):
+                if dropped := await self._blocking.run(RECORD, partial(drop_empty_leases, one)):
+                    told = ", ".join(map(str, dropped))
+                    log.warning("empty leases removed", network=one.name, addresses=told)
             self._bound = bound
         await self._collect(bound)
 

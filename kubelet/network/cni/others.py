@@ -45,6 +45,11 @@ class OtherNetworks:
         known = await self._blocking.run(READ, partial(_lists_in, self._folder))
         return tuple([await self._more(one, known) for one in wishes.networks])
 
+    async def known(self) -> tuple[Conflist, ...]:
+        """Return the lists that can be used."""
+        found = await self._blocking.run(READ, partial(_lists_in, self._folder))
+        return tuple(one for one in found.values() if isinstance(one, Conflist))
+
     async def _check_open(self, wishes: PodWishes) -> None:
         try:
             opened = await self._blocking.run(OPENED, partial(_opened_in, self._opened))

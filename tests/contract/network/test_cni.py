@@ -1,6 +1,7 @@
 """What the CNI driver makes of plugins: Debian's, and those that fail, hang, lie and print junk."""
 
 import asyncio
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -125,6 +126,25 @@ async def test_a_pod_whose_namespace_is_gone_is_detached_and_its_address_is_free
     await a.detach("left")
 
     assert not (bridge.data("a") / "pods" / str(here)).exists()
+
+
+async def test_leases_that_a_power_cut_emptied_hold_no_address(bridge: BridgeWorld) -> None:
+    a = await a_node(bridge, "a")
+    here, gone = [await a.attach(uid, bridge.pod(uid)) for uid in ("left", "gone")]
+    await a.detach("gone")
+    leases = bridge.data("a") / "pods"
+    for address, left in ((here, b""), (gone, b"\0" * 42)):
+        (leases / str(address)).write_bytes(left)
+    bridge.reboot("a")
+
+    with fd_of(str(leases / "lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(NetworkTrouble, match="host-local is at work in"):
+            await a_node(bridge, "a")
+    again = await a_node(bridge, "a")
+    assert await again.attach("left", bridge.pod("anew")) == here
+    assert sorted(one.name for one in leases.glob("10.*")) == [str(here)]
+    assert (leases / str(here)).read_bytes().startswith(b"left")
 
 
 async def test_many_pods_at_once_are_wired_each_with_its_address(bridge: BridgeWorld) -> None:
