@@ -47,12 +47,16 @@ class Beside(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What of this process the command is given: descriptors; a negative stdin is none."""
+    """What of this process the command is given: descriptors; a negative stdin is none.
+
+    told: makes what is shown of what the command writes to stderr.
+    """
 
     stdin: int = STDIN
     stdout: int = STDOUT
     is_terminal: bool = False
     beside: Beside | None = None
+    told: Callable[[bytes], bytes] = bytes
 
     @property
     def reads(self) -> bool:
@@ -123,21 +127,21 @@ async def _run(dial: Dial, console: Console, files: Threads) -> bytes:
         if console.reads:
             tasks.append(asyncio.create_task(_hand_on_stdin(socket, files, console.stdin)))
         try:
-            return await _shown(socket, files, console.stdout)
+            return await _shown(socket, files, console)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> bytes:
+async def _shown(socket: DialledWebSocket, files: Threads, console: Console) -> bytes:
     """Write what comes, and return how the command ended.
 
     Raises: Broken: the stream ended before the command had.
     """
     outlet = Outlet(files)
     try:
-        status = await _told(socket, outlet, stdout)
+        status = await _told(socket, outlet, console)
     except (Broken, Misframed):
         await outlet.empty()  # what has come is shown all the same
         raise
@@ -145,13 +149,14 @@ async def _shown(socket: DialledWebSocket, files: Threads, stdout: int) -> bytes
     return status
 
 
-async def _told(socket: DialledWebSocket, outlet: Outlet, stdout: int) -> bytes:
+async def _told(socket: DialledWebSocket, outlet: Outlet, console: Console) -> bytes:
     while (message := await socket.read(SILENCE_S)) is not None:
         frame = channels.frame_of(message)
         match frame.channel:
-            case Channel.STDOUT | Channel.STDERR:
-                file = stdout if frame.channel is Channel.STDOUT else STDERR
-                await outlet.put(file, frame.content)
+            case Channel.STDOUT:
+                await outlet.put(console.stdout, frame.content)
+            case Channel.STDERR:
+                await outlet.put(STDERR, console.told(frame.content))
             case Channel.ERROR:
                 return frame.content
             case _:

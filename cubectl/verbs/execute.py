@@ -27,12 +27,14 @@ class Files(NamedTuple):
     """Descriptors of this process that are a command's stdin, or NO_FILE, and its stdout.
 
     beside: done meanwhile, at the other end of the pipe `ours`; see connection.remote.Beside.
+    told: makes what is shown of its stderr.
     """
 
     stdin: int = NO_FILE
     stdout: int = STDOUT
     ours: int = NO_FILE
     beside: Callable[[], None] | None = None
+    told: Callable[[bytes], bytes] = bytes
 
 
 class Container(NamedTuple):
@@ -77,7 +79,7 @@ def run_in(
     from cubectl.connection.remote import Beside, Console, HandshakeRefused, run_remotely
 
     beside = Beside(files.ours, files.beside) if files.beside is not None else None
-    console = Console(files.stdin, files.stdout, is_terminal, beside)
+    console = Console(files.stdin, files.stdout, is_terminal, beside, files.told)
     flags = {"stdin": files.stdin != NO_FILE, "stdout": True, "stderr": not is_terminal}
     flags["tty"] = is_terminal
     fields = [("command", word) for word in command]

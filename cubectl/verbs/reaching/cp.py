@@ -1,7 +1,7 @@
 """`cubectl cp`: files and folders from a container and to one, by the tar that it has.
 
 What comes from a container is not trusted: nothing is written outside the place that was named,
-nor through a link, and no link is made.
+nor through a link, and no link is made; what its tar says is shown without escape sequences.
 """
 
 import os
@@ -16,7 +16,7 @@ from posixpath import basename, dirname, normpath
 from typing import NamedTuple, Self
 
 from cubectl.objects.targets import pod_called
-from cubectl.output.printers import safe
+from cubectl.output.printers import safe, safe_lines
 from cubectl.output.progress import Progress, counted
 from cubectl.session import Failed, Misused, Session
 from cubectl.verb import Verb
@@ -104,7 +104,7 @@ def _bring(session: Session, here: str, there: There, container: str) -> None:
         raise Failed(f"{here}: no such file or directory")
     path = there.path
     with open(os.devnull, "wb") as nowhere:
-        files = Files(stdout=nowhere.fileno())
+        files = Files(stdout=nowhere.fileno(), told=shown)
         code = run_in(session, there.container(container), ["test", "-d", path], files)
         is_folder = code == 0
     if is_folder:
@@ -119,8 +119,10 @@ def _bring(session: Session, here: str, there: There, container: str) -> None:
         code = _run(session, there.container(container), command, files)
     finally:
         progress.end()
+    for warning in packing.warnings:
+        session.tell(f"warning: {safe(warning)}")
     if packing.trouble is not None:
-        raise Failed(f"{here}: {packing.trouble}")
+        raise Failed(f"{here}: {safe(str(packing.trouble))}")
     if code:
         raise Failed(f"{there.pod}:{there.path}: tar ended with exit code {code}")
 
@@ -136,9 +138,14 @@ def _pipe() -> tuple[int, int]:
 def _run(session: Session, there: Container, command: Sequence[str], files: Files) -> int:
     """Run a command there, and what stands beside it; return the command's code."""
     try:
-        return run_in(session, there, command, files)
+        return run_in(session, there, command, files._replace(told=shown))
     except BrokenPipeError:
         return 1  # what stood beside it has given up, and says why
+
+
+def shown(text: bytes) -> bytes:
+    """Return what the tar of a container has said as a terminal may be given it."""
+    return safe_lines(text.decode(errors="backslashreplace")).encode()
 
 
 class Unpacking:
@@ -250,6 +257,7 @@ class Packing:
 
     def __init__(self, writer: int, source: Path, name: str, progress: Progress) -> None:
         self._writer, self._source, self._name, self._progress = writer, source, name, progress
+        self.warnings: list[str] = []
         self.trouble: Exception | None = None
 
     def run(self) -> None:
@@ -263,17 +271,22 @@ class Packing:
                     bufsize=PIECE_BYTES,
                 ) as tar,
             ):
-                tar.add(self._source, self._name, filter=_ownerless)
+                tar.add(self._source, self._name, filter=self._taken)
         except BrokenPipeError:
             return  # the tar there has ended, and says why
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, OSError, ValueError) as error:
             self.trouble = error
 
-
-def _ownerless(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
+    def _taken(self, member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        """Return a member as it is sent; None: a device, pipe or socket is not made there."""
+        if member.isdev():
+            if member.name == self._name:
+                raise ValueError("it is no file, folder or link")
+            self.warnings.append(f"skipping {member.name!r}: it is no file, folder or link")
+            return None
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
 
 
 VERB = Verb(configure, run)

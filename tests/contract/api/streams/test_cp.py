@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -157,6 +158,102 @@ async def test_an_archive_that_is_none_is_told_and_the_copy_has_failed(
     # What came before is there, with no right that was not asked for.
     assert (tmp_path / "copy/file").stat().st_mode & 0o7777 == 0o755
     assert sum(one.stat().st_size for one in (tmp_path / "copy").iterdir()) == 1
+
+
+def filed(name: str) -> bytes:
+    """Return a member that is a file of a byte."""
+    return header(name, 1, mode=0o644) + b"x".ljust(BLOCK, b"\0")
+
+
+def linked(name: str, to: str, kind: bytes = tarfile.SYMTYPE) -> bytes:
+    """Return a member that is a link."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, to, 0o777
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+async def test_no_file_is_written_through_a_link_that_the_archive_brings(
+    world: ExecWorld, tmp_path: Path
+) -> None:
+    """First the link, then a file behind it and one in its place, as such attacks go."""
+    here = tmp_path / "here"
+    (here / "out").mkdir(parents=True)
+    (here / "copy").mkdir()
+    ways = ("/etc", "../out", "..", ".", "site/sub", "/proc/self/fd/1")
+    archive = header("./site", 0, tarfile.DIRTYPE, 0o755)
+    expected = []
+    for index, to in enumerate(ways):
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            name = f"{index}-{kind.decode()}"
+            archive += linked(f"./site/{name}", to, kind) + linked(f"./site/{name}.own", to, kind)
+            archive += filed(f"./site/{name}/file") + filed(f"./site/{name}.own")
+            expected += [f"copy/{name}.own", f"copy/{name}/file"]
+    sends(world, "/srv", "./site", archive + END)
+    told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(here / "copy"))
+    links = told.err.count("it is no file and no folder")
+    assert (told.code, links) == (0, 4 * len(ways)), told.err
+    found = [one for one in here.rglob("*") if one.is_symlink() or not one.is_dir()]
+    assert sorted(str(one.relative_to(here)) for one in found) == sorted(expected)
+    assert not any(one.is_symlink() or one.stat().st_nlink > 1 for one in found)
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "//etc/x", "../site/x"])
+async def test_no_name_leads_out_of_the_place_that_was_named(
+    world: ExecWorld, tmp_path: Path, name: str
+) -> None:
+    here = tmp_path / "here"
+    (here / "copy").mkdir(parents=True)
+    outside = ("./site/../../x", "./site/./../x", "./site/a/../../../x")
+    archive = b"".join(filed(one) for one in (*outside, name))
+    sends(world, "/srv", "./site", header("./site", 0, tarfile.DIRTYPE, 0o755) + archive + END)
+    told = await world.cluster.cubectl("cp", "web-0:/srv/site", str(here / "copy"))
+    assert (told.code, told.err.count("outside target destination")) == (1, len(outside))
+    assert "was not asked for" in told.err
+    assert [str(one.relative_to(here)) for one in here.rglob("*")] == ["copy"]
+
+
+async def test_what_a_container_says_cannot_command_our_terminal(
+    world: ExecWorld, tmp_path: Path
+) -> None:
+    """Neither by names in an archive nor by what its tar writes, on both ways."""
+    escape = "\x1b]0;owned\x07\x1b[2J\u202e"
+    named = header(f"./site/{escape}", kind=tarfile.CHRTYPE) + END
+    pieces = [Output(True, f"tar: {escape}\r\n".encode() + b"\xff\x9b1m"), Output(False, named)]
+    folder = Output(False, header("./site", 0, tarfile.DIRTYPE, 0o755))
+    pieces.insert(1, folder)
+    program(world, ("tar", "-cf", "-", "-C", "/srv", "./site"), Command(pieces))
+    told = [await world.cluster.cubectl("cp", "web-0:/srv/site", str(tmp_path / "copy"))]
+    said = [Output(True, f"tar: {escape}\n".encode())]
+    program(world, ("test", "-d", "/srv/one"), Command(said, exit_code=1))
+    program(world, ("tar", "-xmf", "-", "-C", "/srv"), Command(said, exit_code=2))
+    (tmp_path / "one").write_bytes(b"1")
+    told.append(await world.cluster.cubectl("cp", str(tmp_path / "one"), "web-0:/srv/one"))
+    for one in told:
+        text = one.out + one.err
+        assert "tar: \\x1b]0;owned" in text
+        assert all(letter.isprintable() or letter == "\n" for letter in text), text
+    assert [one.code for one in told] == [0, 1]
+
+
+async def test_no_device_or_pipe_goes_into_a_container(world: ExecWorld, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/file").write_bytes(b"1")
+    os.mkfifo(tmp_path / "site/pipe")
+    (tmp_path / "site/link").symlink_to("/etc/shadow")
+    os.link(tmp_path / "site/file", tmp_path / "site/twin")
+    program(world, ("test", "-d", "/srv/copy"), Command(exit_code=1))
+    program(world, ("tar", "-xmf", "-", "-C", "/srv"), Command(echoes=True))
+    process = await world.cluster.start("cp", str(tmp_path / "site"), "web-0:/srv/copy")
+    async with asyncio.timeout(DEADLINE_S):
+        out, err = await process.communicate()
+    assert process.returncode == 0
+    assert b"warning: skipping 'copy/pipe': it is no file, folder or link" in err
+    with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+        kinds = {one.name: (one.type, one.linkname) for one in tar}
+    assert kinds.pop("copy/link") == (tarfile.SYMTYPE, "/etc/shadow")  # as a link, not followed
+    assert set(kinds) == {"copy", "copy/file", "copy/twin"}
+    told = await world.cluster.cubectl("cp", str(tmp_path / "site/pipe"), "web-0:/srv/copy")
+    assert (told.code, "it is no file, folder or link" in told.err) == (1, True)
 
 
 async def test_what_is_no_file_is_left_out_and_names_are_as_they_are(
