@@ -1,7 +1,8 @@
 """Logs of pods that are gone, and how containers ended: kubelets are asked what they have kept."""
 
 import asyncio
-from collections.abc import Sequence
+import heapq
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -12,14 +13,13 @@ from apiserver.call import Call
 from apiserver.state.statuses import absent
 from apiserver.wire.bodies import warned
 from cubernetes.api.bodies.keptlogs import KeptLog, KeptLogList
-from cubernetes.api.bodies.postmortem import PostMortemList
+from cubernetes.api.bodies.postmortem import PostMortem, PostMortemList
 from cubernetes.api.coding import codec
 from cubernetes.api.condition import condition_of
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable
-from cubernetes.api.meta import Model
 from cubernetes.client.wire.logquery import LogQuery, query_text
 from cubernetes.host.web.messages import Response
 
@@ -28,13 +28,44 @@ ASKED_S = 5.0
 # All nodes together: who has not answered by then is silent.
 ALL_ASKED_S = 15.0
 ANSWER_BYTES_MAX = 1024 * 1024
+# What is held of the answers of all nodes together: the newest. As much may be on its way from
+# those that are asked at once.
+ANSWERS_BYTES_MAX = 8 * 1024 * 1024
 
 
-class Place(NamedTuple):
-    """A log that is kept, and the node that has it."""
+class Place[L: (KeptLog, PostMortem)](NamedTuple):
+    """A life of which something is kept, and the node that has it."""
 
     node: Node
-    log: KeptLog
+    log: L
+
+
+class Newest[L: (KeptLog, PostMortem)]:
+    """What nodes have told, as far as there is room; the newest pods and lives are given it first.
+
+    omitted: how many had none.
+    """
+
+    def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
+        self._left, self._count, self.omitted = bytes_max, 0, 0
+        self._held: list[tuple[tuple[int, str, int], int, int, Place[L]]] = []
+
+    def take(self, node: Node, lives: Sequence[L]) -> None:
+        for one in lives:
+            # The same life may be told twice: what is compared behind it must never be equal.
+            self._count += 1
+            size_bytes = len(codec.encode(one))
+            order = (one.made_at, one.uid, one.attempt)
+            heapq.heappush(self._held, (order, self._count, size_bytes, Place(node, one)))
+            self._left -= size_bytes
+            while self._left < 0:
+                self._left += heapq.heappop(self._held)[2]
+                self.omitted += 1
+
+    @property
+    def places(self) -> list[Place[L]]:
+        """The newest first."""
+        return [place for *_, place in sorted(self._held, key=lambda one: one[:2], reverse=True)]
 
 
 async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
@@ -46,14 +77,10 @@ async def kept_log(backend: Backend, call: Call, asked: LogQuery) -> Response:
         raise ServiceUnavailable("this server has no way to the kubelets")
     nodes = [one for one in backend.objects(Node) if isinstance(one, Node)]
     path = f"/keptLogs/{quote(call.namespace, safe='')}/{quote(call.name, safe='')}"
-    answers = await _answers(backend.logs, nodes, path, KeptLogList)
-    silent = _silent(nodes, answers)
-    found = [
-        Place(one, log)
-        for one, kept in zip(nodes, answers, strict=True)
-        for log in (kept.items if kept is not None else ())
-    ]
-    place, told = chosen(_readable(backend, call, found), asked.container, asked.back)
+    newest = Newest[KeptLog]()
+    silent = await ask(backend.logs, nodes, path, kept_in, newest)
+    found = _readable(backend, call, newest.places)
+    place, told = chosen(found, asked.container, asked.back)
     if place is None:
         if silent:
             said = f"no log of pod {call.name} is found, but {', '.join(silent[:5])} did not"
@@ -78,18 +105,15 @@ async def post_mortems(backend: Backend, call: Call) -> Response:
     if pod is not None:
         nodes = [one for one in nodes if one.metadata.name == pod.spec.node_name]
     path = f"/postMortems/{quote(call.namespace, safe='')}/{quote(call.name, safe='')}"
-    answers = await _answers(backend.logs, nodes, path, PostMortemList)
+    newest = Newest[PostMortem]()
+    silent = await ask(backend.logs, nodes, path, ends_in, newest)
     oldest = _since(backend, call.namespace)
-    every = [one for kept in answers if kept is not None for one in kept.items]
+    every = [place.log for place in newest.places]
     found = [one for one in every if oldest is not None and one.made_at >= oldest]
-    found.sort(key=lambda one: (one.made_at, one.uid, one.attempt), reverse=True)
-    told = PostMortemList(items=tuple(found), silent=tuple(_silent(nodes, answers)))
+    # A namespace's older ones are nobody's to count.
+    omitted = newest.omitted if len(found) == len(every) else 0
+    told = PostMortemList(items=tuple(found), silent=tuple(silent), omitted=omitted)
     return Response(200, codec.encode(told))
-
-
-def _silent(nodes: Sequence[Node], answers: Sequence[object | None]) -> list[str]:
-    pairs = zip(nodes, answers, strict=True)
-    return sorted(one.metadata.name for one, kept in pairs if kept is None)
 
 
 def _since(backend: Backend, namespace: str) -> int | None:
@@ -99,23 +123,46 @@ def _since(backend: Backend, namespace: str) -> int | None:
     return int(since.timestamp()) if since is not None else None
 
 
-async def _answers[K: Model](
-    kubelets: KubeletLogs, nodes: Sequence[Node], path: str, kind: type[K]
-) -> list[K | None]:
-    """Return what each node has kept; None of one whose kubelet is silent."""
+def kept_in(answer: bytes) -> Sequence[KeptLog]:
+    return codec.decode(KeptLogList, answer).items
+
+
+def ends_in(answer: bytes) -> Sequence[PostMortem]:
+    return codec.decode(PostMortemList, answer).items
+
+
+async def ask[L: (KeptLog, PostMortem)](
+    kubelets: KubeletLogs,
+    nodes: Sequence[Node],
+    path: str,
+    read: Callable[[bytes], Sequence[L]],
+    newest: Newest[L],
+) -> list[str]:
+    """Take what each node has kept; return the names of those whose kubelets are silent.
+
+    read: takes an answer apart. Raises: DecodeError.
+    """
     gate = asyncio.Semaphore(ASKED_AT_ONCE)
-    asked = [
-        asyncio.create_task(_asked(kubelets, one, path, kind, gate)) if _is_heard(one) else None
-        for one in nodes
-    ]
-    tasks = [one for one in asked if one is not None]
+    silent = {one.metadata.name for one in nodes}
+
+    async def hear(node: Node) -> None:
+        async with gate:
+            kept = await _asked(kubelets, node, path, read)
+        if kept is not None:
+            silent.discard(node.metadata.name)
+            newest.take(node, kept)
+
+    tasks = [asyncio.create_task(hear(one)) for one in nodes if _is_heard(one)]
     try:
         if tasks:
             await asyncio.wait(tasks, timeout=ALL_ASKED_S)
     finally:
         for one in tasks:
             one.cancel()
-    return [one.result() if one is not None and one.done() else None for one in asked]
+    for one in tasks:
+        if one.done():
+            one.result()
+    return sorted(silent)
 
 
 def _is_heard(node: Node) -> bool:
@@ -124,25 +171,27 @@ def _is_heard(node: Node) -> bool:
     return ready is None or ready.status != "Unknown"
 
 
-async def _asked[K: Model](
-    kubelets: KubeletLogs, node: Node, path: str, kind: type[K], gate: asyncio.Semaphore
-) -> K | None:
+async def _asked[L: (KeptLog, PostMortem)](
+    kubelets: KubeletLogs, node: Node, path: str, read: Callable[[bytes], Sequence[L]]
+) -> Sequence[L] | None:
     """Return what a node has kept; None where it does not answer."""
     try:
-        async with gate, asyncio.timeout(ASKED_S):
-            text = b""
+        async with asyncio.timeout(ASKED_S):
+            text = bytearray()
             async for piece in await kubelets.open(node, path, ""):
                 text += piece
                 if len(text) > ANSWER_BYTES_MAX:
                     return None
-        return codec.decode(kind, text)
+        return read(bytes(text))
     except NotFound:
-        return kind()
+        return ()
     except (ApiError, TimeoutError, msgspec.DecodeError):
         return None
 
 
-def _readable(backend: Backend, call: Call, found: Sequence[Place]) -> list[Place]:
+def _readable(
+    backend: Backend, call: Call, found: Sequence[Place[KeptLog]]
+) -> list[Place[KeptLog]]:
     """Leave out what is of the pod that has the name now, and of a namespace that had this name."""
     pod = backend.find(Pod, call.name, call.namespace)
     oldest, uid = _since(backend, call.namespace), pod.metadata.uid if pod is not None else ""
@@ -154,11 +203,11 @@ def _readable(backend: Backend, call: Call, found: Sequence[Place]) -> list[Plac
 class Chosen(NamedTuple):
     """The log that is meant, and what its reader is to know of the choice."""
 
-    place: Place | None = None
+    place: Place[KeptLog] | None = None
     told: tuple[str, ...] = ()
 
 
-def chosen(found: Sequence[Place], container: str, back: int) -> Chosen:
+def chosen(found: Sequence[Place[KeptLog]], container: str, back: int) -> Chosen:
     """Return the log that is meant; back: how many lives ago, 1 is the last one.
 
     Raises: BadRequest: nobody knows of which container, or it has no such life.

@@ -85,6 +85,8 @@ def _gone(name: str, namespace: str, kept: PostMortemList, container: str) -> It
         yield from _lines(one.log)
     if kept.silent:
         yield f"{', '.join(kept.silent)} did not answer, and may have more"
+    if kept.omitted:
+        yield f"{kept.omitted} older ones are not told: the answer would be too long"
 
 
 def _chosen(pod: Pod, name: str) -> Sequence[ContainerStatus]:

@@ -26,8 +26,10 @@ class PostMortem(Model):
 class PostMortemList(Model):
     """Of the pods of one name; the newest pods and lives first.
 
-    silent: nodes that were asked and did not answer.
+    silent: nodes that were asked and did not answer. omitted: how many older ones the answer has
+    no room for.
     """
 
     items: tuple[PostMortem, ...] = ()
     silent: tuple[str, ...] = ()
+    omitted: int = 0
