@@ -80,10 +80,10 @@ class Cache[O: Object]:
         if old is None:
             insort(self._keys, key)
         self._objects[key] = one
-        before = [*_index_entries(old)] if old is not None else []
-        after = [*_index_entries(one)]
-        if before != after:
-            self._index_anew(key, set(before), set(after))
+        if old is None:
+            self._index_anew(key, set(), {*_index_entries(one)})
+        elif not _has_same_entries(old, one):
+            self._index_anew(key, {*_index_entries(old)}, {*_index_entries(one)})
         return old
 
     def _index_anew(
@@ -144,13 +144,27 @@ def _differs(old: Object, new: Object) -> bool:
     return there.resource_version != here.resource_version or there.uid != here.uid
 
 
+def _has_same_entries(old: Object, new: Object) -> bool:
+    """Tell whether two are indexed alike: what `_index_entries` reads is compared, and not made."""
+    before, after = old.metadata, new.metadata
+    return (
+        before.labels == after.labels
+        and before.owner_references == after.owner_references
+        and _node_of(old) == _node_of(new)
+    )
+
+
+def _node_of(one: Object) -> str:
+    node: str = getattr(getattr(one, "spec", None), "node_name", "")
+    return node
+
+
 def _index_entries(one: Object) -> Iterator[tuple[str, str, str]]:
     for owner in one.metadata.owner_references:
         yield "owner", owner.uid, ""
     for key, value in one.metadata.labels.items():
         yield "label", key, value
-    node: str = getattr(getattr(one, "spec", None), "node_name", "")
-    if node:
+    if node := _node_of(one):
         yield "node", node, ""
 
 
