@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.meta import replaced
 from cubernetes.scheduling.claims import Late, Needs
 from cubernetes.scheduling.nodeinfo import PodRequests
 from cubernetes.scheduling.peers.neighbour import Neighbour
@@ -55,9 +56,24 @@ class Asking(NamedTuple):
 
 def weighs_the_same(old: Pod, new: Pod) -> bool:
     """Tell whether a pod is to nodes and to other pods what it was."""
+    return _is_same_beside(old, new) and old.spec == new.spec
+
+
+def _is_same_beside(old: Pod, new: Pod) -> bool:
     before, after = old.metadata, new.metadata
     is_same = before.labels == after.labels and before.is_deleted == after.is_deleted
-    return is_same and old.spec == new.spec and old.status.phase == new.status.phase
+    return is_same and old.status.phase == new.status.phase
+
+
+def is_bound_as_asked(asked: Pod | None, new: Pod) -> bool:
+    """Tell whether a bound pod is, but for its node, the one that was decided on.
+
+    Then it weighs where it is bound what it was assumed to weigh there. asked: None: no decision.
+    """
+    if asked is None or not _is_same_beside(asked, new):
+        return False
+    is_same = asked.status.start_time == new.status.start_time
+    return is_same and replaced(new.spec, node_name="") == asked.spec
 
 
 def asks_anew(old: Pod, new: Pod) -> bool:

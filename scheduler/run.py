@@ -45,7 +45,7 @@ from cubernetes.scheduling.preempt import (
 from cubernetes.scheduling.registry import weighted
 from cubernetes.scheduling.snapshot import Assignment, Snapshot
 from cubernetes.scheduling.standing import standing_of
-from scheduler.asking import Asking, Write, asks_anew, weighs_the_same
+from scheduler.asking import Asking, Write, asks_anew, is_bound_as_asked, weighs_the_same
 from scheduler.claims import ClaimBook
 from scheduler.counts import Counts
 from scheduler.settings import SchedulerSettings
@@ -107,6 +107,8 @@ class Scheduler:
         # The room that is made for a pod, by its uid.
         self._rooms: dict[str, Preemption] = {}
         self._known_rooms = PreemptionMemory()
+        # Pods as they were decided on, by uid, until they are seen where they were sent.
+        self._asked: dict[str, Pod] = {}
         self._news = asyncio.Event()
         # Whether there is nothing to decide; how many writes are under way.
         self._is_waiting, self._write_count = False, 0
@@ -158,8 +160,12 @@ class Scheduler:
             return self._remove(new)
         if old is not None and weighs_the_same(old, new):
             return False
+        uid = new.metadata.uid
+        is_as_asked = is_bound_as_asked(self._asked.pop(uid, None), new)
+        if is_as_asked and self._snapshot.confirm(uid, new.spec.node_name):
+            return False
         return self._snapshot.see(
-            new.metadata.uid,
+            uid,
             new.spec.node_name,
             requests_of(new),
             neighbour_of(new),
@@ -174,6 +180,7 @@ class Scheduler:
     def _remove(self, pod: Pod) -> bool:
         """Let a pod count no longer, and its room be asked for by those for whom it left."""
         self._rooms.pop(pod.metadata.uid, None)
+        self._asked.pop(pod.metadata.uid, None)
         kept = self._snapshot.lift(pod.metadata.uid)
         if kept is not None:
             self._snapshot.note_room(kept.node)
@@ -280,6 +287,7 @@ class Scheduler:
             if one.needs.late:
                 return self._before_its_volumes(key, one, verdict, kept)
             self._snapshot.assume(pod.metadata.uid, verdict.node, *one.weight)
+            self._asked[pod.metadata.uid] = pod
         else:
             room = self._making_room(one, nominated)
         if kept is not None and kept.node != (room.node if room is not None else ""):

@@ -172,6 +172,18 @@ class Snapshot:
         has_company = self._put_on(new)
         return old is not None or has_company
 
+    def confirm(self, uid: str, node: str) -> bool:
+        """Count a pod as seen where it was assumed, with the same weight; False where it was not.
+
+        The caller knows that it is what it was. Its standing stays, too: since when it is there is
+        said by its creation, until it has started.
+        """
+        old = self._assignments.get(uid)
+        if old is None or old.is_seen or old.node != node:
+            return False
+        self._assignments[uid] = self._there[node][uid] = old._replace(is_seen=True)
+        return True
+
     def _exchange(self, old: Assignment, new: Assignment) -> bool:
         """Let a pod be another to other pods; its node's room is what it was."""
         if old.neighbour == new.neighbour:

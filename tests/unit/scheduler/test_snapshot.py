@@ -20,6 +20,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("see"), UIDS, NODES, REQUESTS),
         st.tuples(st.just("assume"), UIDS, NODES, REQUESTS),
+        st.tuples(st.just("confirm"), UIDS, NODES),
         st.tuples(st.just("refuse"), UIDS),
         st.tuples(st.just("remove"), UIDS),
         st.tuples(st.just("add_node"), NODES),
@@ -47,6 +48,12 @@ class Ledger:
         if uid not in self.seen | self.assumed:
             self.snapshot.assume(uid, node, requests)
             self.assumed[uid] = (node, requests)
+
+    def confirm(self, uid: str, node: str) -> None:
+        is_there = self.assumed.get(uid, ("",))[0] == node
+        assert self.snapshot.confirm(uid, node) == is_there
+        if is_there:
+            self.seen[uid] = self.assumed.pop(uid)
 
     def refuse(self, uid: str) -> None:
         assert self.snapshot.refuse(uid) == (self.assumed.pop(uid, None) is not None)
@@ -99,6 +106,33 @@ def test_an_assumed_pod_counts_at_once_and_not_twice_when_it_is_seen() -> None:
     assert node is not None
     assert node.usage.amounts == {"cpu": 600}
     assert snapshot.assumed("a") == ""
+
+
+def test_what_is_confirmed_is_as_what_is_seen() -> None:
+    seen, confirmed = Snapshot(), Snapshot()
+    for one in (seen, confirmed):
+        one.set_node(N1)
+        one.assume("a", "n1", ASKED)
+    assert seen.see("a", "n1", ASKED) is False
+    assert confirmed.confirm("a", "n1") is True
+
+    assert confirmed.on("n1") == seen.on("n1")
+    assert confirmed.there(["a"]) == seen.there(["a"])
+    assert confirmed.assumed("a") == ""
+    assert confirmed.refuse("a") is False
+    assert confirmed.remove("a") is True
+    assert place(ASKED, confirmed, "") == Placement("n1")
+
+
+def test_only_what_is_assumed_there_is_confirmed() -> None:
+    snapshot = Snapshot()
+    snapshot.assume("a", "n1", ASKED)
+
+    assert snapshot.confirm("b", "n1") is False
+    assert snapshot.confirm("a", "n2") is False
+    assert snapshot.assumed("a") == "n1"
+    assert snapshot.confirm("a", "n1") is True
+    assert snapshot.confirm("a", "n1") is False
 
 
 def test_a_refused_binding_gives_the_room_back() -> None:
