@@ -15,9 +15,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import uvloop
+from msgspec import field
 
 from apiserver.server import ApiServer
 from apiserver.settings import Limits, Settings
@@ -26,9 +27,9 @@ from bench.ground.report import Figures, progress, show, spread
 from bench.schedulermixes import HOST, LOW_COUNT, MIXES, ZONE, ZONES, Mix, make_class, nothing
 from cubernetes.api.core.node import Node, NodeSpec
 from cubernetes.api.core.pod import Pod
-from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.meta import Model, ObjectMeta, replaced
+from cubernetes.api.resource import Resource
 from cubernetes.client.connect import ClientSettings
-from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
 from cubernetes.host.env import Env
 from cubernetes.host.loaded import keep_loaded
@@ -51,6 +52,49 @@ class Run(NamedTuple):
     pods_on_a_node: tuple[int, int]
 
 
+class BoundTo(Model, forbid_unknown_fields=False):
+    """The node of a pod, and nothing else of its spec."""
+
+    node_name: str = ""
+
+
+class SeenPod(Model, forbid_unknown_fields=False):
+    """What the one who watches reads of a pod: another program would, and not in our time."""
+
+    resource: ClassVar[Resource] = Pod.resource
+    metadata: ObjectMeta = field(default_factory=ObjectMeta)
+    spec: BoundTo = field(default_factory=BoundTo)
+
+
+class Seen:
+    """Who watches until all pods that are measured are bound."""
+
+    def __init__(self, client: Client, pod_count: int) -> None:
+        self._client, self._pod_count = client, pod_count
+        self.node_of: dict[str, str] = {}
+        self.first_at = self.ended_at = 0.0
+        self.begun, self.done = asyncio.Event(), asyncio.Event()
+
+    async def follow(self) -> None:
+        """Watch from now on."""
+        listed = await self._client.list(Pod, limit=1)
+        revision = listed.metadata.resource_version
+        kind = cast(type[Pod], SeenPod)  # only its fields are asked for
+        self.begun.set()
+        async for change in self._client.watch(kind, revision=revision):
+            if change.object is not None:
+                self._note(change.object.metadata.name, change.object.spec.node_name)
+
+    def _note(self, name: str, node: str) -> None:
+        if not node or not name.startswith("p") or name in self.node_of:
+            return
+        self.node_of[name] = node
+        self.ended_at = time.perf_counter()
+        self.first_at = self.first_at or self.ended_at
+        if len(self.node_of) == self._pod_count:
+            self.done.set()
+
+
 async def measure(mix: Mix, node_count: int, pod_count: int) -> Run:
     """Return the figures of one cluster."""
     env = Env()
@@ -59,22 +103,10 @@ async def measure(mix: Mix, node_count: int, pod_count: int) -> Run:
     await server.start()
     client = Client(DirectTransport(server), env)
     await fill(client, mix, node_count, pod_count)
-    pods = Informer(client, Pod, env)
-    bound_at: list[float] = []
-    done = asyncio.Event()
-
-    def changed(old: Pod | None, new: Pod | None) -> None:
-        was_bound = old is not None and bool(old.spec.node_name)
-        is_measured = new is not None and new.metadata.name.startswith("p")
-        if is_measured and new is not None and new.spec.node_name and not was_bound:
-            bound_at.append(time.perf_counter())
-            if len(bound_at) == pod_count:
-                done.set()
-
-    pods.on_change(changed)
-    following = asyncio.create_task(pods.run())
-    await pods.synced.wait()
-    beside = asyncio.ensure_future(mix.beside(client, pods))
+    seen = Seen(client, pod_count)
+    following = asyncio.create_task(seen.follow())
+    await seen.begun.wait()
+    beside = asyncio.ensure_future(mix.beside(client, env))
     keep_loaded()  # as programs do at their start
     began = time.perf_counter()
     cpu_began_s = time.process_time()
@@ -84,20 +116,19 @@ async def measure(mix: Mix, node_count: int, pod_count: int) -> Run:
         run_scheduler(settings, env, Client(DirectTransport(server, identity), env), gc.freeze)
     )
     async with asyncio.timeout(DEADLINE_S):
-        await done.wait()
+        await seen.done.wait()
     cpu_s = time.process_time() - cpu_began_s
-    bound = (pod for pod in pods.cache.list() if pod.metadata.name.startswith("p"))
-    counts = Counter(pod.spec.node_name for pod in bound)
+    counts = Counter(seen.node_of.values())
     assert not beside.done() or mix.beside is nothing, beside
     for task in (beside, scheduling, following):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
     await server.stop()
-    span_s = bound_at[-1] - began
+    span_s = seen.ended_at - began
     return Run(
         pods_per_s=pod_count / span_s,
-        first_bind_s=bound_at[0] - began,
+        first_bind_s=seen.first_at - began,
         cpu_ms_per_pod=cpu_s * 1000 / pod_count,
         pods_on_a_node=(min(counts.values()), max(counts.values())),
     )

@@ -26,6 +26,7 @@ from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.api.selectors import LabelSelector
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
+from cubernetes.host.env import Env
 from tests.given import a_container, a_node, a_pod
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
@@ -35,10 +36,10 @@ CHURN_PAUSE_S = 0.05
 # On a node of 4 cores: four pods that leave 400m free, three of which make room for 3 cores.
 LOW_CPU, HIGH_CPU, LOW_COUNT = "900m", "3", 4
 
-type Beside = Callable[[Client, Informer[Pod]], Awaitable[None]]
+type Beside = Callable[[Client, Env], Awaitable[None]]
 
 
-async def nothing(_: Client, __: Informer[Pod]) -> None:
+async def nothing(_: Client, __: Env) -> None:
     """Let nothing go on beside."""
 
 
@@ -111,22 +112,25 @@ def _low(node: str) -> Iterator[Pod]:
         yield named(f"low-{node}-{place}", spec, {"app": "low"})
 
 
-async def _reaping(client: Client, pods: Informer[Pod]) -> None:
+async def _reaping(client: Client, env: Env) -> None:
     """Let pods go that are to go, as their kubelets would."""
     going: asyncio.Queue[Pod] = asyncio.Queue()
+    pods = Informer(client, Pod, env)
 
     def changed(_: Pod | None, new: Pod | None) -> None:
         if new is not None and new.metadata.is_deleted:
             going.put_nowait(new)
 
     pods.on_change(changed)
-    while True:
-        meta = (await going.get()).metadata
-        with suppress(NotFound, Conflict):
-            await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(pods.run())
+        while True:
+            meta = (await going.get()).metadata
+            with suppress(NotFound, Conflict):
+                await client.delete(Pod, meta.name, meta.namespace, uid=meta.uid, grace_s=0)
 
 
-async def _churn(client: Client, _: Informer[Pod]) -> None:
+async def _churn(client: Client, _: Env) -> None:
     """Make and remove a node, and a pod that fits nowhere."""
     number = 0
     while True:
