@@ -1,7 +1,10 @@
 """Commands: argument lists, a deadline, and an end for everything that is started."""
 
 import asyncio
+import errno
+import mmap
 import os
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,6 +12,9 @@ import pytest
 import uvloop
 
 from cubernetes.host.command import CommandFailed, SystemCommands
+
+HELD_BYTES = 512 << 20
+COUNT, ROUNDS = 10, 3
 
 
 async def test_a_command_is_given_its_input_and_gives_its_output() -> None:
@@ -79,3 +85,33 @@ def test_a_command_may_end_without_reading_its_input_also_on_uvloop() -> None:
         return len(await asyncio.gather(*runs))
 
     assert uvloop.run(many()) == 20
+
+
+def test_a_command_is_begun_without_a_copy_of_this_process() -> None:
+    """A fork copies what this process holds, page by page: the more it holds, the longer."""
+
+    async def seconds() -> float:
+        commands, begun_s = SystemCommands(), time.process_time()
+        for _ in range(COUNT):
+            await commands.run(["true"])
+        return time.process_time() - begun_s
+
+    little_s = min(uvloop.run(seconds()) for _ in range(ROUNDS))
+    held = bytearray(HELD_BYTES)
+    held[:: mmap.PAGESIZE] = b"x" * len(held[:: mmap.PAGESIZE])
+    much_s = min(uvloop.run(seconds()) for _ in range(ROUNDS))
+
+    assert much_s < 3 * little_s
+
+
+async def test_a_command_that_nobody_could_follow_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuses(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", refuses)
+    with pytest.raises(CommandFailed, match="Too many open files"):
+        await SystemCommands().run(["sleep", "60"])
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222  it does not wait
