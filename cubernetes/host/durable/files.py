@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
+def write_atomic(path: Path, content: bytes, mode: int = 0o600, *, is_durable: bool = True) -> None:
     """Replace path by content in one step, durable once this returns.
 
     Written beside, synced, renamed, and the folder synced: a reader sees the old file or the new
     one, also after a power cut. The file never exists with wider permissions than mode, and has
     exactly these in the end, whatever the process' umask is.
+
+    is_durable: where it is not to be, nothing is synced: it outlives this process, and may be the
+    old file, the new one or an empty one after a power cut.
 
     Raises:
         OSError: the folder is missing, read-only or full; path is then unchanged.
@@ -22,12 +25,14 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
             file.write(content)
             os.fchmod(handle, mode)
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,15 +24,15 @@ from kubelet.network.carriers.settling import act, off
 from kubelet.network.carriers.standing import Standing
 from kubelet.network.cni.leases import drop_empty_leases
 from kubelet.network.cni.looks import (
-    NOWHERE,
     Look,
     let_bridges_be_filtered,
     look_at,
     looks_of,
+    names_at,
     place_of,
 )
 from kubelet.network.cni.others import OtherNetworks, interfaces_of
-from kubelet.network.cni.records import More, Record, Records
+from kubelet.network.cni.records import NOWHERE, More, Record, Records
 from kubelet.network.cni.telling import args_for, judged, runtime_for
 from kubelet.network.driver import (
     NO_WISHES,
@@ -53,6 +53,7 @@ from kubelet.network.rtnetlink import NetlinkError
 RECORD = ("network", "cni records")
 PARALLEL_MAX = 8
 RESET_S = 100.0
+MTU_BYTES = 1500  # of a device that is only taken back
 
 log = Log(__name__)
 
@@ -116,7 +117,8 @@ class CniNetwork:
                     await off(self._blocking, space_at, self._netns), pod_cidr
                 )
                 bound = for_node(bound, pod_cidr, self._carrier.here.mtu_bytes)
-            self._records = await self._blocking.run(RECORD, self._disk.load_records)
+            load = partial(self._disk.load_records, bound)
+            self._records = await self._blocking.run(RECORD, load)
             if self._pool is not None:
                 await self._pool.open(pod_cidr, self._addresses())
             for one in (bound, *await self._others.known()):
@@ -141,7 +143,6 @@ class CniNetwork:
     ) -> IPv4Address:
         async with self._turn(pod_uid, "attach"):
             bound, wish = self._prepared(), await self.reserve(pod_uid)
-            await self.recorded()
             place = await off(self._blocking, place_of, netns)
             if place == NOWHERE:
                 raise NetworkTrouble(f"attach: there is no network namespace at {netns}")
@@ -228,7 +229,10 @@ class CniNetwork:
 
     async def reset(self) -> None:
         async with act("reset", self._lock, RESET_S):
-            known = await self._blocking.run(RECORD, self._disk.load_records)
+            # Which range DEL is told is nothing to it.
+            bound = self._bound or for_node(self._conflist, self._pod_range, MTU_BYTES)
+            load = partial(self._disk.load_records, bound)
+            known = await self._blocking.run(RECORD, load)
             failures = await asyncio.gather(*(self._forgotten(one) for one in known.values()))
             if left := [one for one in failures if one]:
                 raise NetworkTrouble("; ".join(left))
@@ -258,8 +262,8 @@ class CniNetwork:
 
         Raises: PluginFailed, NetworkTrouble.
         """
-        await self._keep(wanted)
-        before = await off(self._blocking, space_at, self._netns)
+        looking = off(self._blocking, names_at, self._netns)
+        before, *_ = await asyncio.gather(looking, self._keep(wanted), self.recorded())
         result = await self._plugins.add(wanted.conflist, wanted.attachment(wanted.netns))
         try:
             more, hosts = await self._add_more(wanted, result.hosts)
@@ -271,7 +275,7 @@ class CniNetwork:
         except (NetworkTrouble, PluginFailed):
             await self._take_back_if_can(msgspec.structs.replace(wanted, result=result.tree))
             raise
-        await self._note_devices(hosts, set(before.links) | look.host_ends)
+        await self._note_devices(hosts, before | look.host_ends)
         done = msgspec.structs.replace(
             wanted,
             result=result.tree,

@@ -1,19 +1,19 @@
 """Looks at pods that plugins have wired: where their namespaces are, and whether all is there."""
 
 import os
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from kubelet.network.cni.marks import DEVICE, host_ends, marks_of
-from kubelet.network.cni.records import Record
+from kubelet.network.cni.records import NOWHERE, Record
 from kubelet.network.driver import NetworkTrouble
 from kubelet.network.dump import Space
 from kubelet.network.look import space_at
-from kubelet.network.namespace import set_sysctl
+from kubelet.network.namespace import inside, set_sysctl
 
-NOWHERE = (0, 0)
 BRIDGES = "bridge/bridge-nf-call-iptables"
 
 
@@ -62,6 +62,12 @@ def _look(record: Record, address: IPv4Address, hosts: tuple[str, ...], node: Sp
     inner = pod.links.get(DEVICE)
     found = pod.addresses_of.get(inner.index, ()) if inner is not None else ()
     return Look(marks, lost, frozenset(host_ends(node, pod)), tuple(one.ip for one in found))
+
+
+def names_at(path: str) -> set[str]:
+    """Return the names of the devices of a namespace."""
+    with inside(path):
+        return {name for _, name in socket.if_nameindex()}
 
 
 def place_of(path: str) -> tuple[int, int]:

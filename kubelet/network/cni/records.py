@@ -19,6 +19,8 @@ from kubelet.network.cni.marks import DEVICE
 
 log = Log(__name__)
 
+NOWHERE = (0, 0)  # the place of a namespace that is not there
+
 
 class More(msgspec.Struct, frozen=True, kw_only=True):
     """A further interface of a pod: what was asked. result: none where ADD has not answered."""
@@ -89,22 +91,31 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self._folder, self._devices = folder, folder / "devices.made"
 
-    def load_records(self) -> dict[str, Record]:
-        """Return what was saved; what cannot be read is left out, and told."""
+    def load_records(self, conflist: Conflist) -> dict[str, Record]:
+        """Return what was saved.
+
+        Of what cannot be read, as after a power cut, the pod is known by the file's name: its
+        plugins are asked by this configuration, and have not answered.
+        """
         found = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
                 record = msgspec.json.decode(path.read_bytes(), type=Record)
                 _ = record.conflist, [one.conflist for one in record.more]
             except (OSError, ValueError, ConflistInvalid) as error:
-                log.warning("record of a CNI attachment ignored", path=path, why=error)
-                continue
+                log.warning("record of a CNI attachment not readable", path=path, why=error)
+                record = Record(uid=path.stem, netns="", place=NOWHERE, config=conflist.tree)
             found[record.uid] = record
         return found
 
     def save_record(self, record: Record) -> None:
+        """Save what is asked, before it is; what was answered need not outlive a power cut.
+
+        Then the namespaces are gone, and all is asked again.
+        """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(self._folder / f"{record.uid}.json", msgspec.json.encode(record))
+        path, content = self._folder / f"{record.uid}.json", msgspec.json.encode(record)
+        write_atomic(path, content, is_durable=not record.address)
 
     def remove_record(self, uid: str) -> None:
         (self._folder / f"{uid}.json").unlink(missing_ok=True)

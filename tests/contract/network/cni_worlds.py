@@ -14,6 +14,7 @@ from kubelet.network.cni.driver import CniNetwork
 from kubelet.network.cni.others import OtherNetworks
 from kubelet.network.cni.records import Records
 from kubelet.network.driver import NetworkDriver
+from kubelet.network.namespace import OWN
 from kubelet.network.pool import AddressPool
 from tests.contract.network.worlds import POD_RANGE, RealWorld
 
@@ -52,6 +53,7 @@ class BridgeWorld(RealWorld):
     version = "1.0.0"
     deadline_s = DEADLINE_S
     more: Mapping[str, object] | None = None  # at the end of the chain
+    is_within = False  # this process is in the node's namespace, as a kubelet is
 
     def conflist(self, node: str) -> Mapping[str, object]:
         told = bridge_conflist(self.data(node), self.version)
@@ -66,12 +68,13 @@ class BridgeWorld(RealWorld):
 
     def driver(self, node: str) -> NetworkDriver:
         conflist = conflist_in(self.conflist(node))
-        netns, blocking = f"/run/netns/{self.node(node)}", Threads()
+        netns = OWN if self.is_within else f"/run/netns/{self.node(node)}"
+        blocking = Threads()
         is_by_node = conflist.is_by_node
         carrier = VxlanCarrier(
             Standing(self.addresses[node], self.within), blocking, netns=netns, refuses_range=False
         )
-        within = ["nsenter", f"--net={netns}"]
+        within = [] if self.is_within else ["nsenter", f"--net={netns}"]
         plugins = Plugins(SystemCommands(), blocking, self.folders(), within, self.deadline_s)
         return CniNetwork(
             conflist,

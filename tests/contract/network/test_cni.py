@@ -147,6 +147,21 @@ async def test_leases_that_a_power_cut_emptied_hold_no_address(bridge: BridgeWor
     assert (leases / str(here)).read_bytes().startswith(b"left")
 
 
+async def test_a_record_that_a_power_cut_emptied_is_of_a_pod_that_is_asked_for_anew(
+    bridge: BridgeWorld,
+) -> None:
+    a = await a_node(bridge, "a")
+    here = await a.attach("left", bridge.pod("left"))
+    (bridge.records("a") / "left.json").write_bytes(b"")
+    bridge.reboot("a")
+
+    again, pod = await a_node(bridge, "a"), bridge.pod("anew")
+    assert await again.attach("left", pod) == here
+    (bridge.records("a") / "left.json").write_bytes(b"")
+    await bridge.driver("a").reset()
+    assert not (bridge.data("a") / "pods" / str(here)).exists()
+
+
 async def test_many_pods_at_once_are_wired_each_with_its_address(bridge: BridgeWorld) -> None:
     a = await a_node(bridge, "a")
     pods = {f"pod-{index}": bridge.pod(f"pod-{index}") for index in range(12)}
