@@ -147,7 +147,8 @@ class PodWorker:
             self._failure_count += 1
             if self._failure_count == 1:
                 log.warning("pod held up", pod=self.uid, why=error, cause=self._acts.cause)
-            return self._pause_s(backoff_s(self._failure_count, limit_s=RETRY_MAX_S))
+            span_s = backoff_s(self._failure_count, limit_s=RETRY_MAX_S)
+            return jittered_s(span_s, self._parts.env.rng.fraction())
         return pause_s
 
     async def _look_at_health(self, pod: Pod | None, found: Sequence[Container]) -> None:
@@ -165,9 +166,6 @@ class PodWorker:
             read = await read_messages(pod, found, known, parts.volumes, parts.runtime)
             self._known.memory = replace(self._known.memory, messages=read)
 
-    def _pause_s(self, span_s: float) -> float:
-        return jittered_s(span_s, self._parts.env.rng.fraction())
-
     async def _carry_out(
         self, pod: Pod | None, steps: Sequence[plan.Step], found: Sequence[Container]
     ) -> float | None:
@@ -176,8 +174,7 @@ class PodWorker:
         if pod is not None:
             if not await self._acts.is_wired(pod):
                 await self._steps.trying(pod, SANDBOX, partial(self._acts.rejoin_network, pod))
-            is_shared, mending = pod.spec.host_network, self._parts.mending
-            network = "" if is_shared else mending.trouble_of(self.uid)
+            network = "" if pod.spec.host_network else self._parts.mending.trouble_of(self.uid)
             self._known.memory = replace(self._known.memory, network=network)
             await self._renew_volumes(pod, found)
             await self._writer.report(pod, found, self._known.memory)
