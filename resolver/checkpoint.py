@@ -1,6 +1,7 @@
 """The objects that names are made of, kept on this node's disk for a time without an API."""
 
 import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,11 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.api.meta import Object
 from cubernetes.host.durable.checkedfile import CheckedFile
-from resolver.objects import service_kept, slice_kept
+from resolver.objects import KeptService, KeptSlice, service_kept, slice_kept
+
+type Kept = Namespace | KeptService | KeptSlice | Dns | ConfigMap
+
+PART_BYTES = 1 << 16  # of lines, at once
 
 # Each line begins with the kind of its object.
 _KINDS: dict[bytes, type[Object]] = {
@@ -32,8 +37,8 @@ class Saved(NamedTuple):
     """What a file held."""
 
     namespaces: Sequence[Namespace]
-    services: Sequence[Service]
-    slices: Sequence[EndpointSlice]
+    services: Sequence[KeptService]
+    slices: Sequence[KeptSlice]
     dnses: Sequence[Dns]
     overrides: Sequence[ConfigMap]
 
@@ -51,34 +56,66 @@ class NamesCheckpoint:
             return None
         try:
             found = list(_objects_in(content))
-        except (KeyError, ValueError, msgspec.DecodeError) as error:
+        except (KeyError, ValueError, zlib.error, msgspec.DecodeError) as error:
             self._file.distrust(error)
             return None
         return Saved(
             [one for one in found if isinstance(one, Namespace)],
-            [one for one in found if isinstance(one, Service)],
-            [one for one in found if isinstance(one, EndpointSlice)],
+            [one for one in found if isinstance(one, KeptService)],
+            [one for one in found if isinstance(one, KeptSlice)],
             [one for one in found if isinstance(one, Dns)],
             [one for one in found if isinstance(one, ConfigMap)],
         )
 
-    def save(self, lines: Sequence[bytes]) -> None:
-        """Keep these lines. Raises: OSError, where the disk takes nothing; the last ones stand."""
+    def save(self, content: bytes) -> None:
+        """Keep what a Writing made. Raises: OSError: the disk takes nothing; the last stands."""
         if self._file is not None:
-            self._file.save(b"".join(lines))
+            self._file.save(content)
 
 
-def _objects_in(content: bytes) -> Iterator[Object]:
+class Writing:
+    """Objects to what a file keeps of them, some at a time: never are all lines there at once."""
+
+    def __init__(self) -> None:
+        self._compressor = zlib.compressobj(zlib.Z_BEST_SPEED)
+        self._parts: list[bytes] = []
+
+    def take(self, objects: Iterable[Kept]) -> None:
+        lines = b"".join(map(_line_of, objects))
+        self._parts.append(self._compressor.compress(lines))
+
+    def end(self) -> bytes:
+        """Return the content of the file."""
+        return b"".join([*self._parts, self._compressor.flush()])
+
+
+def _line_of(one: Kept) -> bytes:
+    whole = one.written() if isinstance(one, KeptService | KeptSlice) else one
+    return _MARKS[type(whole)] + codec.encode(whole) + b"\n"
+
+
+def _objects_in(content: bytes) -> Iterator[Kept]:
     """Yield what is kept of each line; neither all lines nor more of an object are held at once."""
-    for line in io.BytesIO(content):
+    for line in _lines_in(content):
         one = codec.decode(_KINDS[line[:1]], line[1:])
         if isinstance(one, Service):
-            one = service_kept(one)
+            yield service_kept(one)
         elif isinstance(one, EndpointSlice):
-            one = slice_kept(one)
-        yield one
+            yield slice_kept(one)
+        elif isinstance(one, Namespace | Dns | ConfigMap):
+            yield one
 
 
-def lines_of(objects: Iterable[Object]) -> list[bytes]:
-    """Return the lines that keep these objects."""
-    return [_MARKS[type(one)] + codec.encode(one) + b"\n" for one in objects]
+def _lines_in(content: bytes) -> Iterator[bytes]:
+    if content[:1] in _KINDS:
+        # As an older version wrote it.
+        yield from io.BytesIO(content)
+        return
+    decompressor = zlib.decompressobj()
+    part, rest = decompressor.decompress(content, PART_BYTES), b""
+    while part:
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
+        part = decompressor.decompress(decompressor.unconsumed_tail, PART_BYTES)
+    if rest or not decompressor.eof:
+        raise ValueError("it is not whole")

@@ -11,16 +11,15 @@ What is wrong is left out and told; the rest holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address
 from typing import NamedTuple
 
 import msgspec
 
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.host.names.resolvconf import SERVERS_MAX
-from resolver.answers.compile import address_in
 from resolver.answers.records import Labels, labels_of
 from resolver.forwarding.upstreams import DNS_PORT, Upstream
+from resolver.objects import packed_address
 
 NAMESPACE, NAME = "kube-system", "resolver"
 STUBS, UPSTREAMS, HOSTS = "stubDomains", "upstreamNameservers", "hosts"
@@ -36,7 +35,7 @@ class Overrides(NamedTuple):
 
     stubs: Mapping[Labels, tuple[Upstream, ...]] = {}
     upstreams: tuple[Upstream, ...] = ()
-    hosts: Mapping[Labels, tuple[IPv4Address, ...]] = {}
+    hosts: Mapping[Labels, tuple[bytes, ...]] = {}
     problems: tuple[str, ...] = ()
 
 
@@ -97,20 +96,20 @@ def _servers(told: object, where: str, problems: list[str]) -> tuple[Upstream, .
 def _server(text: str) -> Upstream | None:
     address, colon, port = text.partition(":")
     is_number = port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= PORT_MAX
-    if address_in(address) is None or (colon and not is_number):
+    if not packed_address(address) or (colon and not is_number):
         return None
     return Upstream(address, int(port) if colon else DNS_PORT)
 
 
-def _hosts(text: str, problems: list[str]) -> Mapping[Labels, tuple[IPv4Address, ...]]:
-    found: dict[Labels, list[IPv4Address]] = {}
+def _hosts(text: str, problems: list[str]) -> Mapping[Labels, tuple[bytes, ...]]:
+    found: dict[Labels, list[bytes]] = {}
     lines = [line.split("#")[0].split() for line in text.splitlines()]
     for number, words in enumerate(lines, 1):
         if not words:
             continue
         where = f"{HOSTS}, line {number}"
-        address = address_in(words[0])
-        if address is None or len(words) == 1:
+        address = packed_address(words[0])
+        if not address or len(words) == 1:
             problems.append(f"{where}: must be an IPv4 address and names, 192.0.2.9 db.example")
             continue
         for name in words[1:]:
@@ -124,8 +123,8 @@ def _hosts(text: str, problems: list[str]) -> Mapping[Labels, tuple[IPv4Address,
 
 
 def _settled(
-    found: Mapping[Labels, Sequence[IPv4Address]],
-) -> Mapping[Labels, tuple[IPv4Address, ...]]:
+    found: Mapping[Labels, Sequence[bytes]],
+) -> Mapping[Labels, tuple[bytes, ...]]:
     return {labels: tuple(sorted(set(addresses))) for labels, addresses in found.items()}
 
 

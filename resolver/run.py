@@ -17,7 +17,7 @@ from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.discovery.endpointslice import EndpointSlice
 from cubernetes.client.connect import connect
-from cubernetes.client.informer import Informer
+from cubernetes.client.informer import Follower
 from cubernetes.client.rest import Client
 from cubernetes.host.command import CommandFailed
 from cubernetes.host.env import Env
@@ -30,11 +30,19 @@ from resolver import address, hostfile, overrides, resolved
 from resolver.answers.compile import Facts
 from resolver.answers.records import labels_of
 from resolver.answers.zone import Zone, ZoneSettings
-from resolver.checkpoint import NamesCheckpoint, Saved, lines_of
+from resolver.checkpoint import Kept, NamesCheckpoint, Saved, Writing
 from resolver.counts import Counts
 from resolver.forwarding.forwarder import Forwarder
 from resolver.forwarding.upstreams import Roads, Upstream
-from resolver.objects import dns_kept, namespace_kept, overrides_kept, service_kept, slice_kept
+from resolver.objects import (
+    KeptService,
+    KeptSlice,
+    dns_kept,
+    namespace_kept,
+    overrides_kept,
+    service_kept,
+    slice_kept,
+)
 from resolver.overrides import Overrides
 from resolver.resolved import Resolved
 from resolver.serving import Answers, Datagrams, Streams, bound
@@ -65,17 +73,17 @@ class Resolver:
 
     def __init__(self, settings: ResolverSettings, env: Env, client: Client) -> None:
         self._settings, self._env = settings, env
-        self._services = Informer(client, Service, env, keep=service_kept)
-        self._slices = Informer(client, EndpointSlice, env, keep=slice_kept)
-        self._namespaces = Informer(client, Namespace, env, keep=namespace_kept)
-        self._dnses = Informer(client, Dns, env, keep=dns_kept)
-        self._configs = Informer(
+        self._services = Follower(client, Service, env, self._service_kept)
+        self._slices = Follower(client, EndpointSlice, env, self._slice_kept)
+        self._namespaces = Follower(client, Namespace, env, namespace_kept)
+        self._dnses = Follower(client, Dns, env, dns_kept)
+        self._configs = Follower(
             client,
             ConfigMap,
             env,
+            overrides_kept,
             namespace=overrides.NAMESPACE,
             fields=f"metadata.name={overrides.NAME}",
-            keep=overrides_kept,
         )
         self._informers = (
             self._services,
@@ -114,6 +122,13 @@ class Resolver:
                 ("streams", self._serve_streams),
             ):
                 tasks.create_task(supervised(name, work, self._env))
+
+    def _service_kept(self, one: Service) -> KeptService:
+        """Return what is kept of a service, which the checkpoint has mostly told of already."""
+        return self.answers.zone.recalled_service(service_kept(one))
+
+    def _slice_kept(self, one: EndpointSlice) -> KeptSlice:
+        return self.answers.zone.recalled_slice(slice_kept(one))
 
     def _follow(self) -> None:
         """Let every change reach the zone at once, in order."""
@@ -165,19 +180,19 @@ class Resolver:
 
     async def _save(self) -> None:
         """Keep the names on disk; one that is full or hangs changes no answer."""
-        objects = [
+        objects: list[Kept] = [
             *self._namespaces.cache.list(),
             *self._services.cache.list(),
             *self._slices.cache.list(),
             *self._dnses.cache.list(),
             *self._configs.cache.list(),
         ]
-        lines: list[bytes] = []
+        writing = Writing()
         for start in range(0, len(objects), LINES_AT_ONCE):
-            lines += lines_of(objects[start : start + LINES_AT_ONCE])
+            writing.take(objects[start : start + LINES_AT_ONCE])
             await asyncio.sleep(0)
         try:
-            save = partial(self._checkpoint.save, lines)
+            save = partial(self._checkpoint.save, writing.end())
             await self._env.blocking.run(FILE, save, deadline_s=SAVE_DEADLINE_S)
         except OSError as error:
             if not self._is_unsaved:

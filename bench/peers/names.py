@@ -29,7 +29,7 @@ from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.settings import settings_bytes
-from resolver.checkpoint import NamesCheckpoint, lines_of
+from resolver.checkpoint import Kept, NamesCheckpoint, Writing
 from resolver.objects import namespace_kept, service_kept, slice_kept
 from resolver.settings import ResolverSettings
 
@@ -68,8 +68,10 @@ def resolver_argv(folder: Path, service_count: int) -> list[str]:
     meta = ObjectMeta(name="default")
     services = [service_kept(a_service(number)) for number in range(service_count)]
     slices = [slice_kept(a_slice(number)) for number in range(service_count)]
-    kept = (namespace_kept(Namespace(metadata=meta)), *services, *slices)
-    NamesCheckpoint(checkpoint).save(lines_of(kept))
+    kept: tuple[Kept, ...] = (namespace_kept(Namespace(metadata=meta)), *services, *slices)
+    writing = Writing()
+    writing.take(kept)
+    NamesCheckpoint(checkpoint).save(writing.end())
     settings = ResolverSettings(
         node_name="bench",
         client=ClientSettings(

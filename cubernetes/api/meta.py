@@ -286,6 +286,11 @@ class Object(Model):
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Return its namespace, which is empty for kinds without, and its name."""
+        return self.metadata.namespace, self.metadata.name
+
+    @property
     def ref(self) -> Ref:
         return Ref(self.resource.word, self.metadata.namespace, self.metadata.name)
 

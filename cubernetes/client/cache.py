@@ -6,8 +6,9 @@ the order of (namespace, name), so that nobody's decision depends on the order o
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
-from cubernetes.api.meta import Object
+from cubernetes.api.meta import Object, ObjectMeta
 from cubernetes.api.selectors import Selector
 
 type Key = tuple[str, str]  # namespace (empty for kinds without), name
@@ -15,11 +16,21 @@ type Pair[O] = tuple[O | None, O | None]  # what stood there, what stands there
 type Pairs[O] = list[Pair[O]]
 
 
-def key_of(one: Object) -> Key:
-    return one.metadata.namespace, one.metadata.name
+class Placed(Protocol):
+    """An object, or what is kept of one."""
+
+    @property
+    def place(self) -> Key: ...
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
 
 
-def revision_of(one: Object) -> int:
+def key_of(one: Placed) -> Key:
+    return one.place
+
+
+def revision_of(one: Placed) -> int:
     """Return when it was written; 0 for an object that no server has seen."""
     return int(one.metadata.resource_version or "0")
 
@@ -36,7 +47,7 @@ class Newest:
                 self.revision = max(self.revision, revision_of(one))
 
 
-class Cache[O: Object]:
+class Cache[O: Placed]:
     """Readers use it at any time between two awaits: it is always as of `revision`."""
 
     def __init__(self) -> None:
@@ -139,12 +150,12 @@ class Cache[O: Object]:
             del self._indexes[entry]
 
 
-def _differs(old: Object, new: Object) -> bool:
+def _differs(old: Placed, new: Placed) -> bool:
     there, here = old.metadata, new.metadata
     return there.resource_version != here.resource_version or there.uid != here.uid
 
 
-def _has_same_entries(old: Object, new: Object) -> bool:
+def _has_same_entries(old: Placed, new: Placed) -> bool:
     """Tell whether two are indexed alike: what `_index_entries` reads is compared, and not made."""
     before, after = old.metadata, new.metadata
     return (
@@ -154,12 +165,12 @@ def _has_same_entries(old: Object, new: Object) -> bool:
     )
 
 
-def _node_of(one: Object) -> str:
+def _node_of(one: Placed) -> str:
     node: str = getattr(getattr(one, "spec", None), "node_name", "")
     return node
 
 
-def _index_entries(one: Object) -> Iterator[tuple[str, str, str]]:
+def _index_entries(one: Placed) -> Iterator[tuple[str, str, str]]:
     for owner in one.metadata.owner_references:
         yield "owner", owner.uid, ""
     for key, value in one.metadata.labels.items():

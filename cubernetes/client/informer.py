@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from cubernetes.api.errors import AHEAD, ApiError, Gone
 from cubernetes.api.meta import Object
-from cubernetes.client.cache import Cache, Pairs, key_of, revision_of
+from cubernetes.client.cache import Cache, Pairs, Placed, key_of, revision_of
 from cubernetes.client.machine import Event, State, step
 from cubernetes.client.outcome import TransportError
 from cubernetes.client.rest import Client
@@ -43,34 +43,36 @@ class WentBack(BeginAnew):
     """
 
 
-class Informer[O: Object]:
-    """One kind, perhaps one namespace or selection of it, kept at hand."""
+class Follower[O: Object, K: Placed]:
+    """One kind, perhaps one namespace or selection of it, kept at hand as `keep` returns it.
+
+    For a reader who needs little of many objects. Lists are read in pages, so that no moment needs
+    the memory of all objects whole.
+    """
 
     def __init__(  # noqa: PLR0913  a selection's parameters are the API's own
         self,
         client: Client,
         kind: type[O],
         env: Env,
+        keep: Callable[[O], K],
         *,
         namespace: str = "",
         labels: str = "",
         fields: str = "",
-        keep: Callable[[O], O] | None = None,
+        page_max: int = PAGE_MAX,
     ) -> None:
-        """keep: returns what is kept of an object, where its reader needs little of many.
-
-        Then lists are read in pages, so that no moment needs the memory of all objects whole.
-        """
+        """page_max: objects of a page of a list; 0 is all of them."""
         self.kind = kind
-        self.cache: Cache[O] = Cache()
+        self.cache: Cache[K] = Cache()
         # Set once the first list is in the cache and every callback has heard of it.
         self.synced = asyncio.Event()
         self._client = client
         self._env = env
         self._namespace, self._labels, self._fields = namespace, labels, fields
-        self._keep = keep or _whole
-        self._page_max = PAGE_MAX if keep is not None else 0
-        self._callbacks: list[Callable[[O | None, O | None], None]] = []
+        self._keep = keep
+        self._page_max = page_max
+        self._callbacks: list[Callable[[K | None, K | None], None]] = []
         self._progress = asyncio.Event()
         # Every change up to here is in the cache. It is cache.revision or the one before: changes
         # of one transaction share a revision, and a watch may be cut between them.
@@ -91,7 +93,7 @@ class Informer[O: Object]:
         objects = metrics.gauge("cube_informer_objects", "Objects in the cache.", "kind")
         self._objects = objects.labels(kind)
 
-    def on_change(self, callback: Callable[[O | None, O | None], None]) -> None:
+    def on_change(self, callback: Callable[[K | None, K | None], None]) -> None:
         """Call back with (old, new) at each change: None for what was not, or is no more.
 
         The cache holds the new state already. Register before `run`; do not block, do not raise.
@@ -156,9 +158,9 @@ class Informer[O: Object]:
         self._progress.set()
         return Event.LISTED
 
-    async def _listed(self, revision: str | None) -> tuple[Sequence[O], int]:
+    async def _listed(self, revision: str | None) -> tuple[Sequence[K], int]:
         """Return what is kept of every object, and as of which revision."""
-        items: list[O] = []
+        items: list[K] = []
         proceed = ""
         while True:
             page = await self._client.list(
@@ -212,8 +214,9 @@ class Informer[O: Object]:
         self.cache.revision = revision
         self._progress.set()
 
-    def _apply(self, is_deleted: bool, one: O, revision: int) -> None:
-        known = self.cache.get(one.metadata.name, one.metadata.namespace)
+    def _apply(self, is_deleted: bool, one: K, revision: int) -> None:
+        namespace, name = key_of(one)
+        known = self.cache.get(name, namespace)
         if is_deleted:
             if known is not None:
                 self.cache.remove(key_of(known))
@@ -224,7 +227,7 @@ class Informer[O: Object]:
             self.cache.revision = revision
             self._tell([(known, one)])
 
-    def _tell(self, pairs: Pairs[O]) -> None:
+    def _tell(self, pairs: Pairs[K]) -> None:
         for old, new in pairs:
             for callback in self._callbacks:
                 callback(old, new)
@@ -244,6 +247,31 @@ class Informer[O: Object]:
         self._failure_count += 1
         pause_s = backoff_s(self._failure_count, base_s=PAUSE_BASE_S, limit_s=PAUSE_MAX_S)
         await self._env.clock.sleep(jittered_s(pause_s, self._env.rng.fraction()))
+
+
+class Informer[O: Object](Follower[O, O]):
+    """One kind, perhaps one namespace or selection of it, kept at hand whole."""
+
+    def __init__(
+        self,
+        client: Client,
+        kind: type[O],
+        env: Env,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+    ) -> None:
+        super().__init__(
+            client,
+            kind,
+            env,
+            _whole,
+            namespace=namespace,
+            labels=labels,
+            fields=fields,
+            page_max=0,
+        )
 
 
 def _whole[O: Object](one: O) -> O:

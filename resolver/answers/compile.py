@@ -12,11 +12,8 @@ headless service without endpoints) has an empty Node: the difference between NO
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
 from typing import NamedTuple
 
-from cubernetes.api.core.service import Service
-from cubernetes.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
 from resolver.answers.records import (
     CNAME,
     HERE,
@@ -31,10 +28,18 @@ from resolver.answers.records import (
     record,
     srv_content,
 )
+from resolver.objects import (
+    EndpointFacts,
+    KeptService,
+    KeptSlice,
+    Port,
+    ServiceFacts,
+    SliceFacts,
+    packed_address,
+)
 
 # Under these the zone keeps what it knows of services: for everybody, and for gateways.
 SERVICES, GATEWAY, PODS = b"svc", b"gw", b"pod"
-EXTERNAL_NAME = "ExternalName"
 
 type Node = Mapping[int, Entries]
 type Names = Mapping[Labels, Node]
@@ -51,7 +56,7 @@ class Facts:
 class Backend(NamedTuple):
     """One endpoint at one of its addresses. hostname: a label of its own, or its address'."""
 
-    address: IPv4Address
+    address: bytes
     hostname: bytes
 
 
@@ -63,26 +68,27 @@ class Target(NamedTuple):
 
 
 def names_of(
-    service: Service, slices: Iterable[EndpointSlice], facts: Facts, branch: bytes
+    service: KeptService, slices: Iterable[KeptSlice], facts: Facts, branch: bytes
 ) -> Names:
     """Return the answers about one service, by the labels before the service's own name.
 
     branch: SERVICES, what everybody asks for, or GATEWAY, what gateways ask for.
     """
-    own = (service.metadata.name.encode(), service.metadata.namespace.encode())
-    base = (*own, branch, *facts.zone)
+    namespace, name = service.place
+    base = (name.encode(), namespace.encode(), branch, *facts.zone)
     is_gateway = branch == GATEWAY
-    if getattr(service.spec, "type", "") == EXTERNAL_NAME:
-        return {} if is_gateway else {(): _alias(service, facts)}
-    if is_gateway or service.is_headless:
-        offered = sorted(slices, key=lambda one: one.metadata.name)
-        return _headless(service, offered, facts, base, is_gateway=is_gateway)
-    return _at_cluster_ip(service, address_in(service.spec.cluster_ip), facts, base)
+    own = service.facts
+    if own.is_alias:
+        return {} if is_gateway else {(): _alias(own, facts)}
+    if is_gateway or own.is_headless:
+        offered = [one.facts for one in sorted(slices, key=lambda one: one.place)]
+        return _headless(own, offered, facts, base, is_gateway=is_gateway)
+    return _at_cluster_ip(own, facts, base)
 
 
-def _alias(service: Service, facts: Facts) -> Node:
+def _alias(service: ServiceFacts, facts: Facts) -> Node:
     try:
-        target = labels_of(getattr(service.spec, "external_name", ""))
+        target = labels_of(service.external_name)
     except ValueError:
         target = ()
     if not target:
@@ -90,14 +96,12 @@ def _alias(service: Service, facts: Facts) -> Node:
     return {CNAME: (Entry(record(HERE, CNAME, facts.ttl_s, packed_name(target))),)}
 
 
-def _at_cluster_ip(
-    service: Service, address: IPv4Address | None, facts: Facts, base: Labels
-) -> Names:
-    if address is None:
+def _at_cluster_ip(service: ServiceFacts, facts: Facts, base: Labels) -> Names:
+    if not service.address:
         return {(): {}}
-    names: dict[Labels, Node] = {(): {A: (Entry(a_record(HERE, facts.ttl_s, address)),)}}
-    beside = (a_record(packed_name(base), facts.ttl_s, address),)
-    for port in service.spec.ports:
+    names: dict[Labels, Node] = {(): {A: (Entry(a_record(HERE, facts.ttl_s, service.address)),)}}
+    beside = (a_record(packed_name(base), facts.ttl_s, service.address),)
+    for port in service.ports:
         protocol = b"_" + port.protocol.lower().encode()
         names.setdefault((protocol,), {})
         if port.name:
@@ -108,8 +112,8 @@ def _at_cluster_ip(
 
 
 def _headless(
-    service: Service,
-    slices: Sequence[EndpointSlice],
+    service: ServiceFacts,
+    slices: Sequence[SliceFacts],
     facts: Facts,
     base: Labels,
     *,
@@ -128,11 +132,11 @@ def _headless(
     names: dict[Labels, Node] = {}
     everywhere = sorted({backend for _, backends in found for backend in backends})
     names[()] = _addresses((one.address for one in everywhere), facts)
-    hosts: dict[bytes, list[IPv4Address]] = {}
+    hosts: dict[bytes, list[bytes]] = {}
     for one in everywhere:
         hosts.setdefault(one.hostname, []).append(one.address)
     names |= {(host,): _addresses(addresses, facts) for host, addresses in hosts.items()}
-    for port in service.spec.ports:
+    for port in service.ports:
         protocol = b"_" + port.protocol.lower().encode()
         targets = sorted(
             {
@@ -150,13 +154,13 @@ def _headless(
     return names
 
 
-def _numbers(ports: Sequence[EndpointPort], name: str, protocol: str) -> list[int]:
+def _numbers(ports: Sequence[Port], name: str, protocol: str) -> list[int]:
     return [one.port for one in ports if (one.name, one.protocol) == (name, protocol)]
 
 
 def _services_of(
     targets: Sequence[Target],
-    hosts: Mapping[bytes, Sequence[IPv4Address]],
+    hosts: Mapping[bytes, Sequence[bytes]],
     facts: Facts,
     base: Labels,
 ) -> Node:
@@ -169,46 +173,36 @@ def _services_of(
     return {SRV: tuple(entries)} if entries else {}
 
 
-def _addresses(addresses: Iterable[IPv4Address], facts: Facts) -> Node:
+def _addresses(addresses: Iterable[bytes], facts: Facts) -> Node:
     entries = tuple(Entry(a_record(HERE, facts.ttl_s, one)) for one in dict.fromkeys(addresses))
     return {A: entries} if entries else {}
 
 
 def _backends(
-    one: EndpointSlice, *, is_gateway: bool, is_last_resort: bool = False
+    one: SliceFacts, *, is_gateway: bool, is_last_resort: bool = False
 ) -> Iterator[Backend]:
     for endpoint in one.endpoints:
-        if not _is_wanted(endpoint, is_last_resort=is_last_resort):
-            continue
-        address = address_in(endpoint.addresses[0]) if endpoint.addresses else None
-        if address is not None:
+        if _is_wanted(endpoint, is_last_resort=is_last_resort):
             named = endpoint.hostname.encode() if not is_gateway else b""
-            yield Backend(address, named or dashed(address))
+            yield Backend(endpoint.address, named or dashed(endpoint.address))
 
 
-def _is_wanted(endpoint: Endpoint, *, is_last_resort: bool) -> bool:
-    return endpoint.conditions.serving if is_last_resort else endpoint.conditions.ready
+def _is_wanted(endpoint: EndpointFacts, *, is_last_resort: bool) -> bool:
+    return endpoint.is_serving if is_last_resort else endpoint.is_ready
 
 
-def ready_backends(slices: Iterable[EndpointSlice]) -> Iterator[Backend]:
+def ready_backends(slices: Iterable[KeptSlice]) -> Iterator[Backend]:
     """Yield the endpoints that a headless service has a name for."""
     for one in slices:
-        yield from _backends(one, is_gateway=False)
+        yield from _backends(one.facts, is_gateway=False)
 
 
-def dashed(address: IPv4Address) -> bytes:
+def dashed(address: bytes) -> bytes:
     """Return an address as a label: 10-244-1-2."""
-    return str(address).replace(".", "-").encode()
+    return b"%d-%d-%d-%d" % tuple(address)
 
 
-def undashed(label: bytes) -> IPv4Address | None:
-    """Return the address that a label spells, or None."""
-    address = address_in(label.decode("latin1").replace("-", "."))
-    return address if address is not None and dashed(address) == label else None
-
-
-def address_in(text: str) -> IPv4Address | None:
-    try:
-        return IPv4Address(text)
-    except AddressValueError:
-        return None
+def undashed(label: bytes) -> bytes:
+    """Return the address that a label spells; empty where it spells none."""
+    address = packed_address(label.decode("latin1").replace("-", "."))
+    return address if address and dashed(address) == label else b""

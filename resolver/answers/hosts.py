@@ -7,11 +7,11 @@ addresses that any of them is served at.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv4Address
 
 from cubernetes.api.cubernetes.dns import Dns
-from resolver.answers.compile import Facts, Node, address_in
+from resolver.answers.compile import Facts, Node
 from resolver.answers.records import HERE, A, Entry, Labels, a_record, labels_of
+from resolver.objects import packed_address
 
 type Key = tuple[str, str]  # namespace, name
 
@@ -21,7 +21,7 @@ class Hosts:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._claims: dict[Labels, dict[Key, tuple[IPv4Address, ...]]] = {}
+        self._claims: dict[Labels, dict[Key, tuple[bytes, ...]]] = {}
         self._nodes: dict[Labels, Node] = {}
         # What an administrator says of names: it goes before every Dns.
         self._overrides: Mapping[Labels, Node] = {}
@@ -34,7 +34,7 @@ class Hosts:
             if one is not None:
                 self._claim(one, addresses)
 
-    def override(self, hosts: Mapping[Labels, Sequence[IPv4Address]]) -> None:
+    def override(self, hosts: Mapping[Labels, Sequence[bytes]]) -> None:
         """Let these names lead to these addresses, and to no others any more."""
         self._overrides = {one: _node(addresses, self._facts) for one, addresses in hosts.items()}
 
@@ -43,7 +43,7 @@ class Hosts:
         found = self._overrides.get(labels) or self._nodes.get(labels)
         return {} if found is None and labels in self._above else found
 
-    def _claim(self, one: Dns, addresses: tuple[IPv4Address, ...]) -> None:
+    def _claim(self, one: Dns, addresses: tuple[bytes, ...]) -> None:
         try:
             host = labels_of(one.spec.host)
         except ValueError:  # of an older version's rules
@@ -71,10 +71,10 @@ class Hosts:
             yield from (host[start:] for start in range(1, depth))
 
 
-def _addresses(one: Dns | None) -> tuple[IPv4Address, ...]:
-    found = map(address_in, one.status.gateways) if one is not None else ()
-    return tuple(address for address in found if address is not None)
+def _addresses(one: Dns | None) -> tuple[bytes, ...]:
+    found = map(packed_address, one.status.gateways) if one is not None else ()
+    return tuple(address for address in found if address)
 
 
-def _node(addresses: Sequence[IPv4Address], facts: Facts) -> Node:
+def _node(addresses: Sequence[bytes], facts: Facts) -> Node:
     return {A: tuple(Entry(a_record(HERE, facts.ttl_s, one)) for one in addresses)}

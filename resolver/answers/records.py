@@ -54,8 +54,8 @@ def record(owner: bytes, kind: int, ttl_s: int, content: bytes) -> bytes:
     return owner + _FIXED.pack(kind, IN, ttl_s, len(content)) + content
 
 
-def a_record(owner: bytes, ttl_s: int, address: IPv4Address) -> bytes:
-    return record(owner, A, ttl_s, address.packed)
+def a_record(owner: bytes, ttl_s: int, address: bytes) -> bytes:
+    return record(owner, A, ttl_s, address)
 
 
 def srv_content(port: int, target: Labels, *, priority: int = 0, weight: int = 1) -> bytes:

@@ -10,9 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
 from cubernetes.api.core.namespace import Namespace
-from cubernetes.api.core.service import Service
 from cubernetes.api.cubernetes.dns import Dns
-from cubernetes.api.discovery.endpointslice import EndpointSlice
 from resolver.answers.compile import (
     GATEWAY,
     PODS,
@@ -20,7 +18,6 @@ from resolver.answers.compile import (
     Facts,
     Names,
     Node,
-    address_in,
     names_of,
     ready_backends,
     undashed,
@@ -47,15 +44,14 @@ from resolver.answers.records import (
     txt_content,
 )
 from resolver.answers.wire import NXDOMAIN, REFUSED, SERVFAIL, Query, Sections, name_at
+from resolver.objects import KeptService, KeptSlice, Place
 
 # A name that leads to a name that leads to a name: more steps are a circle, or a mistake.
 ALIASES_MAX = 4
 BRANCHES = frozenset({SERVICES, GATEWAY, PODS})
-PARTS_MAX = 2000  # compiled parts that are kept; the one that was used longest ago goes first
+PARTS_MAX = 1000  # compiled parts that are kept; the one that was used longest ago goes first
 # The version of Kubernetes' specification of DNS-based service discovery that is followed.
 SCHEMA_VERSION = b"1.1.0"
-
-type Key = tuple[bytes, bytes]  # namespace, name
 
 
 class ZoneSettings(NamedTuple):
@@ -73,15 +69,16 @@ class Zone:
     def __init__(self, place: ZoneSettings) -> None:
         self._place = place
         self.is_known = False
-        self._services: dict[Key, Service] = {}
-        self._slices: dict[Key, dict[str, EndpointSlice]] = {}
+        self._services: dict[Place, KeptService] = {}
+        # Most services have one.
+        self._slices: dict[Place, tuple[KeptSlice, ...]] = {}
         self._namespaces: set[bytes] = set()
-        self._parts: OrderedDict[tuple[Key, bytes], Names] = OrderedDict()
+        self._parts: OrderedDict[tuple[Place, bytes], Names] = OrderedDict()
         self._hosts = Hosts(place.facts)
         # Reverse names: cluster IPs, and the addresses of headless services' endpoints.
-        self._cluster_ips: dict[IPv4Address, Key] = {}
-        self._endpoints: dict[IPv4Address, set[Key]] = {}
-        self._headless: dict[Key, frozenset[IPv4Address]] = {}
+        self._cluster_ips: dict[bytes, Place] = {}
+        self._endpoints: dict[bytes, tuple[Place, ...]] = {}
+        self._headless: dict[Place, tuple[bytes, ...]] = {}
         self._serial = 0
         self._turn = 0
         self._soa = b""
@@ -90,34 +87,33 @@ class Zone:
 
     # What changes
 
-    def take_service(self, old: Service | None, new: Service | None) -> None:
+    def take_service(self, old: KeptService | None, new: KeptService | None) -> None:
         """Take what stands at a name instead of what stood there: an informer's change."""
         one = new or old
         if one is None:
             return
-        key = _key_of(one.metadata.namespace, one.metadata.name)
+        key = one.place
         self._forget_address(key)
         if new is None:
             self._services.pop(key, None)
         else:
             self._services[key] = new
-            address = address_in(new.spec.cluster_ip)
-            if address is not None:
+            if address := new.facts.address:
                 self._cluster_ips[address] = key
         self._changed(key)
 
-    def take_slice(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
+    def take_slice(self, old: KeptSlice | None, new: KeptSlice | None) -> None:
         """Take a slice; another label may have given it to another service."""
         if old is not None:
-            key = _key_of(old.metadata.namespace, old.service_name)
-            slices = self._slices.get(key, {})
-            slices.pop(old.metadata.name, None)
-            if not slices:
-                self._slices.pop(key, None)
+            key = self._service_of(old)
+            others = tuple(one for one in self._slices.pop(key, ()) if one.place != old.place)
+            if others:
+                self._slices[key] = others
             self._changed(key)
         if new is not None:
-            key = _key_of(new.metadata.namespace, new.service_name)
-            self._slices.setdefault(key, {})[new.metadata.name] = new
+            key = self._service_of(new)
+            others = tuple(one for one in self._slices.get(key, ()) if one.place != new.place)
+            self._slices[key] = (*others, new)
             self._changed(key)
 
     def take_namespace(self, old: Namespace | None, new: Namespace | None) -> None:
@@ -130,37 +126,51 @@ class Zone:
         self._hosts.take(old, new)
         self._renewed()
 
-    def override(self, hosts: Mapping[Labels, Sequence[IPv4Address]]) -> None:
+    def override(self, hosts: Mapping[Labels, Sequence[bytes]]) -> None:
         """Let names lead where an administrator says; services and pods keep theirs."""
         self._hosts.override(hosts)
         self._renewed()
 
-    def _forget_address(self, key: Key) -> None:
+    def _service_of(self, one: KeptSlice) -> Place:
+        """Return whose endpoints a slice has: the very place of the service, where it is known."""
+        place = one.place[0], one.facts.service_name
+        service = self._services.get(place)
+        return place if service is None else service.place
+
+    def recalled_service(self, one: KeptService) -> KeptService:
+        """Return the service itself that is known, where it is as it was: it is there once."""
+        known = self._services.get(one.place)
+        return known if known is not None and known == one else one
+
+    def recalled_slice(self, one: KeptSlice) -> KeptSlice:
+        known = self._slices.get(self._service_of(one), ())
+        return next((each for each in known if each == one), one)
+
+    def _forget_address(self, key: Place) -> None:
         old = self._services.get(key)
-        address = address_in(old.spec.cluster_ip) if old is not None else None
-        if address is not None and self._cluster_ips.get(address) == key:
+        address = old.facts.address if old is not None else b""
+        if self._cluster_ips.get(address) == key:
             del self._cluster_ips[address]
 
-    def _changed(self, key: Key) -> None:
+    def _changed(self, key: Place) -> None:
         for branch in (SERVICES, GATEWAY):
             self._parts.pop((key, branch), None)
         self._index(key)
         self._renewed()
 
-    def _index(self, key: Key) -> None:
+    def _index(self, key: Place) -> None:
         """Note whose endpoints are behind which address: headless services have reverse names."""
         for address in self._headless.pop(key, ()):
-            keys = self._endpoints[address]
-            keys.discard(key)
-            if not keys:
-                del self._endpoints[address]
+            others = tuple(one for one in self._endpoints.pop(address) if one != key)
+            if others:
+                self._endpoints[address] = others
         service = self._services.get(key)
-        if service is None or not service.is_headless:
+        if service is None or not service.facts.is_headless:
             return
-        found = ready_backends(self._slices.get(key, {}).values())
-        self._headless[key] = frozenset(one.address for one in found)
-        for address in self._headless[key]:
-            self._endpoints.setdefault(address, set()).add(key)
+        found = {one.address for one in ready_backends(self._slices.get(key, ()))}
+        self._headless[key] = tuple(found)
+        for address in found:
+            self._endpoints[address] = (*self._endpoints.get(address, ()), key)
 
     def _renewed(self) -> None:
         """Give the zone as it is now a serial number of its own."""
@@ -246,18 +256,19 @@ class Zone:
             return {} if namespace in self._namespaces else None
         if branch == PODS:
             return self._pod(labels[:-2], namespace)
-        names = self._part((namespace, labels[-3]), branch)
+        # No name of an object has a letter that is more than a byte.
+        names = self._part((namespace.decode("latin1"), labels[-3].decode("latin1")), branch)
         return names.get(labels[:-3]) if names is not None else None
 
     def _pod(self, labels: Labels, namespace: bytes) -> Node | None:
-        address = undashed(labels[0]) if len(labels) == 1 else None
-        if address is None or address not in self._place.pod_range:
+        address = undashed(labels[0]) if len(labels) == 1 else b""
+        if not address or IPv4Address(address) not in self._place.pod_range:
             return None
         if namespace not in self._namespaces:
             return None
         return {A: (Entry(a_record(HERE, self._place.facts.ttl_s, address)),)}
 
-    def _part(self, key: Key, branch: bytes) -> Names | None:
+    def _part(self, key: Place, branch: bytes) -> Names | None:
         part = self._parts.get((key, branch))
         if part is not None:
             self._parts.move_to_end((key, branch))
@@ -265,7 +276,7 @@ class Zone:
         service = self._services.get(key)
         if service is None:
             return None
-        slices = self._slices.get(key, {}).values()
+        slices = self._slices.get(key, ())
         part = self._parts[key, branch] = names_of(service, slices, self._place.facts, branch)
         if len(self._parts) > PARTS_MAX:
             self._parts.popitem(last=False)
@@ -274,15 +285,15 @@ class Zone:
     def _reverse(self, address: IPv4Address) -> Node | None:
         """Return the names of a cluster IP, or of an endpoint of headless services."""
         zone, names = self._place.facts.zone, set()
-        key = self._cluster_ips.get(address)
+        packed = address.packed
+        key = self._cluster_ips.get(packed)
         if key is not None:
-            names.add((key[1], key[0], SERVICES, *zone))
-        for namespace, name in self._endpoints.get(address, ()):
-            slices = self._slices.get((namespace, name), {}).values()
+            names.add((key[1].encode(), key[0].encode(), SERVICES, *zone))
+        for key in self._endpoints.get(packed, ()):
             names |= {
-                (one.hostname, name, namespace, SERVICES, *zone)
-                for one in ready_backends(slices)
-                if one.address == address
+                (one.hostname, key[1].encode(), key[0].encode(), SERVICES, *zone)
+                for one in ready_backends(self._slices.get(key, ()))
+                if one.address == packed
             }
         ttl_s = self._place.facts.ttl_s
         entries = [Entry(record(HERE, PTR, ttl_s, packed_name(one))) for one in sorted(names)]
@@ -316,17 +327,13 @@ def _fixed_nodes(place: ZoneSettings) -> dict[Labels, Node]:
     """Return the names of the zone that no object makes."""
     ttl_s, zone = place.facts.ttl_s, place.facts.zone
     server = packed_name((b"ns", b"dns", *zone))
-    beside = a_record(server, ttl_s, place.address)
+    beside = a_record(server, ttl_s, place.address.packed)
     return {
         (): {
             NS: (Entry(record(HERE, NS, ttl_s, server), (beside,)),),
             SOA: (Entry(soa_record(HERE, zone, ttl_s, 1)),),
         },
         (b"dns",): {},
-        (b"ns", b"dns"): {A: (Entry(a_record(HERE, ttl_s, place.address)),)},
+        (b"ns", b"dns"): {A: (Entry(a_record(HERE, ttl_s, place.address.packed)),)},
         (b"dns-version",): {TXT: (Entry(record(HERE, TXT, ttl_s, txt_content(SCHEMA_VERSION))),)},
     }
-
-
-def _key_of(namespace: str, name: str) -> Key:
-    return namespace.encode(), name.encode()

@@ -5,6 +5,7 @@ answers. One that is cut or changed is no file; a disk that is full loses only t
 """
 
 import zlib
+from hashlib import blake2b
 from pathlib import Path
 
 from cubernetes.host.durable.files import read_or_none, write_atomic
@@ -18,7 +19,8 @@ class CheckedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._saved: bytes | None = None
+        # Of what was saved last, which may be long.
+        self._digest = b""
 
     def load(self) -> bytes | None:
         """Return what was saved last; None where there is nothing that can be trusted."""
@@ -41,10 +43,11 @@ class CheckedFile:
         Raises:
             OSError: the disk is full, or worse. What was saved last stands; save again later.
         """
-        if content == self._saved:
+        digest = blake2b(content).digest()
+        if digest == self._digest:
             return
         write_atomic(self.path, _sum_of(content) + b"\n" + content)
-        self._saved = content
+        self._digest = digest
 
     def distrust(self, why: object) -> None:
         """Tell that what the file holds is not used, and why."""

@@ -10,6 +10,7 @@ from cubernetes.api.discovery.endpointslice import EndpointSlice
 from resolver.answers.compile import Facts
 from resolver.answers.wire import Query, Refusal, built, parsed
 from resolver.answers.zone import Zone, ZoneSettings
+from resolver.objects import service_kept, slice_kept
 from tests.given import a_namespace
 
 PLACE = ZoneSettings(
@@ -38,11 +39,11 @@ def a_zone(
         zone.take_namespace(None, a_namespace(name))
     for one in objects:
         if isinstance(one, Service):
-            zone.take_service(None, one)
+            zone.take_service(None, service_kept(one))
         elif isinstance(one, Dns):
             zone.take_dns(None, one)
         else:
-            zone.take_slice(None, one)
+            zone.take_slice(None, slice_kept(one))
     zone.is_known = True
     return zone
 

@@ -36,8 +36,8 @@ def test_each_key_says_what_it_said_in_kube_dns_and_in_hosts() -> None:
     }
     assert found.upstreams == (Upstream("192.0.2.1"),)
     assert found.hosts == {
-        (b"db", b"example"): (IPv4Address("192.0.2.8"), IPv4Address("192.0.2.9")),
-        (b"db2", b"example"): (IPv4Address("192.0.2.9"),),
+        (b"db", b"example"): (IPv4Address("192.0.2.8").packed, IPv4Address("192.0.2.9").packed),
+        (b"db2", b"example"): (IPv4Address("192.0.2.9").packed,),
     }
 
 
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_named_and_the_rest_holds(key: str, text: str, told: st
     text = f"{text}\n192.0.2.7 good.example\n" if key == "hosts" else text
     found = of(**{key: text}, **good)
     assert [one[: len(told)] for one in found.problems] == [told]
-    assert found.hosts == {(b"good", b"example"): (IPv4Address("192.0.2.7"),)}
+    assert found.hosts == {(b"good", b"example"): (IPv4Address("192.0.2.7").packed,)}
     assert not found.stubs
     assert not found.upstreams
 

@@ -16,6 +16,7 @@ from cubernetes.api.cubernetes.dns import Dns, DnsSpec, DnsStatus
 from cubernetes.api.discovery.endpointslice import Endpoint, EndpointPort, EndpointSlice
 from cubernetes.api.meta import ObjectMeta, replaced
 from resolver.answers.zone import Zone
+from resolver.objects import service_kept, slice_kept
 from tests.given import a_namespace, a_service, a_slice, an_endpoint
 from tests.unit.resolver.asking import PLACE, asked, code_of, texts
 
@@ -146,9 +147,9 @@ def test_a_random_cluster_is_answered_as_its_zone_file_is(
     for namespace in NAMESPACES:
         zone.take_namespace(None, a_namespace(namespace))
     for service in cluster.services:
-        zone.take_service(None, service)
+        zone.take_service(None, service_kept(service))
     for one in cluster.slices:
-        zone.take_slice(None, one)
+        zone.take_slice(None, slice_kept(one))
     for dns in cluster.dnses:
         zone.take_dns(None, dns)
     zone.is_known = True

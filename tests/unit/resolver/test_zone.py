@@ -2,12 +2,13 @@
 
 import pytest
 
-from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
+from cubernetes.api.core.service import ServicePort, ServiceSpec
 from cubernetes.api.discovery.endpointslice import EndpointPort
 from cubernetes.api.meta import replaced
 from resolver.answers import zone as zone_module
 from resolver.answers.compile import GATEWAY, SERVICES, Facts, names_of
 from resolver.answers.zone import Zone
+from resolver.objects import KeptService, service_kept, slice_kept
 from tests.given import a_service, a_slice, an_endpoint
 from tests.unit.resolver.asking import PLACE, a_zone, asked, code_of, question, said, texts
 
@@ -173,7 +174,7 @@ def test_what_gateways_ask_for_is_compiled_for_them_alone(
 ) -> None:
     compiled: list[bytes] = []
 
-    def counted(service: Service, slices: object, facts: Facts, branch: bytes) -> object:
+    def counted(service: KeptService, slices: object, facts: Facts, branch: bytes) -> object:
         compiled.append(branch)
         return names_of(service, slices, facts, branch)  # type: ignore[arg-type]
 
@@ -187,7 +188,7 @@ def test_what_gateways_ask_for_is_compiled_for_them_alone(
     for _ in range(2):
         assert texts(asked(zone, gateway_name).rr) == [f"{gateway_name} A 10.244.1.2"]
     assert compiled == [SERVICES, GATEWAY]
-    zone.take_slice(web_slice, a_slice(addresses=["10.244.1.3"]))
+    zone.take_slice(slice_kept(web_slice), slice_kept(a_slice(addresses=["10.244.1.3"])))
     assert texts(asked(zone, gateway_name).rr) == [f"{gateway_name} A 10.244.1.3"]
 
 
@@ -212,10 +213,10 @@ def test_a_change_of_a_service_is_answered_at_once_and_its_end_too() -> None:
     zone = a_zone(WEB)
     assert texts(asked(zone, WEB_NAME).rr) == [f"{WEB_NAME} A 10.96.0.10"]
     other = a_service(cluster_ip="10.96.0.99")
-    zone.take_service(WEB, other)
+    zone.take_service(service_kept(WEB), service_kept(other))
     assert texts(asked(zone, WEB_NAME).rr) == [f"{WEB_NAME} A 10.96.0.99"]
     assert code_of(asked(zone, "10.0.96.10.in-addr.arpa.", "PTR")) == "NXDOMAIN"
-    zone.take_service(other, None)
+    zone.take_service(service_kept(other), None)
     assert code_of(asked(zone, WEB_NAME)) == "NXDOMAIN"
     assert code_of(asked(zone, "99.0.96.10.in-addr.arpa.", "PTR")) == "NXDOMAIN"
 
@@ -223,7 +224,7 @@ def test_a_change_of_a_service_is_answered_at_once_and_its_end_too() -> None:
 def test_endpoints_that_are_known_before_their_service_count_as_well() -> None:
     zone = a_zone(DB_SLICE, HEADLESS)
     assert len(asked(zone, "db.default.svc.cluster.local.").rr) == 2
-    zone.take_slice(DB_SLICE, None)
+    zone.take_slice(slice_kept(DB_SLICE), None)
     assert asked(zone, "db.default.svc.cluster.local.").rr == []
     assert code_of(asked(zone, "2.1.244.10.in-addr.arpa.", "PTR")) == "NXDOMAIN"
 
@@ -235,7 +236,7 @@ def test_a_zone_that_is_not_known_yet_denies_nothing() -> None:
 def test_the_domain_is_a_setting() -> None:
     zone = Zone(PLACE._replace(facts=Facts((b"dc1", b"example", b"org"), ttl_s=30)))
     zone.is_known = True
-    zone.take_service(None, WEB)
+    zone.take_service(None, service_kept(WEB))
     answer = asked(zone, "web.default.svc.dc1.example.org.")
     assert (str(answer.rr[0].rdata), answer.rr[0].ttl) == ("10.96.0.10", 30)
     assert said(zone, question(WEB_NAME)) is None
@@ -253,3 +254,15 @@ def test_the_zone_says_which_specification_it_follows_and_who_serves_it() -> Non
         "ns.dns.cluster.local. A 169.254.20.10"
     ]
     assert code_of(asked(zone, "cluster.local.", "AXFR")) == "REFUSED"
+
+
+def test_what_the_api_tells_as_the_checkpoint_did_is_in_memory_once() -> None:
+    zone = a_zone(WEB, a_slice(addresses=["10.244.1.2"]))
+    again, ends = service_kept(WEB), slice_kept(a_slice(addresses=["10.244.1.2"]))
+    assert zone.recalled_service(again) is not again
+    assert zone.recalled_service(again) == again
+    assert zone.recalled_slice(ends) is not ends
+    assert zone.recalled_slice(ends) == ends
+    other, fewer = service_kept(a_service(revision=2)), slice_kept(a_slice(revision=2))
+    assert zone.recalled_service(other) is other
+    assert zone.recalled_slice(fewer) is fewer
