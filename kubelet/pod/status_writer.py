@@ -33,6 +33,7 @@ class StatusWriter:
         self._client, self._env = parts.client, parts.env
         self._pod: Pod | None = None
         self._wanted: PodStatus | None = None
+        self._seen: Pod | None = None  # the pod that this status was made of
         self._due = asyncio.Event()
         self._reported: Pod | None = None  # as the API had it right after our last write
         self._heard_at_s = parts.env.clock.monotonic()
@@ -50,7 +51,7 @@ class StatusWriter:
         host, now = self._parts.host_address, self._env.clock.now()
         wanted = status.status_for(pod, found, memory, address, host, now)
         self._record_changes(pod, wanted)
-        self._wanted = wanted
+        self._wanted, self._seen = wanted, pod
         if not self._is_reported(pod, wanted):
             self._due.set()
 
@@ -88,8 +89,10 @@ class StatusWriter:
         pod, wanted = self._pod, self._wanted
         if pod is None or wanted is None or self._is_reported(pod, wanted):
             return
+        # Others may have written since the look that this status comes from: theirs stays.
+        newest = wanted if pod is self._seen else status.status_written(pod, wanted)
         try:
-            self._reported = await self._client.update_status(self._told(pod, wanted))
+            self._reported = await self._client.update_status(self._told(pod, newest))
         except Conflict:
             live = await self._client.get(Pod, pod.metadata.name, pod.metadata.namespace)
             if live.metadata.uid == self._uid:

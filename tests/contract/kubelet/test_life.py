@@ -2,7 +2,7 @@
 
 import pytest
 
-from cubernetes.api.condition import condition_of, is_true
+from cubernetes.api.condition import Condition, condition_of, is_true
 from cubernetes.api.core.columns import podcolumns
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.spec import PodReadinessGate
@@ -10,11 +10,13 @@ from cubernetes.api.core.podstatus import ContainerStatus
 from cubernetes.api.meta import replaced
 from cubernetes.host.web.messages import Identity, Request
 from kubelet.pod.acts import has_begun
+from kubelet.pod.volumes import Message
 from kubelet.runtime.driver import SANDBOX, State
 from kubelet.runtime.fake import Behaviour
 from tests.contract.kubelet.test_kubelet import IMAGE, World, a_world, lived, settings_of
 from tests.contract.kubelet.test_probes import is_ready, reasons
 from tests.given import NOW, a_container, a_pod
+from tests.simulation.machines import Disk
 
 GATE = "example.com/warm"
 LOOK = "cubernetes/look:1"
@@ -110,6 +112,32 @@ def test_a_pod_is_ready_once_its_gates_are_open_and_not_before() -> None:
             await set_gate(world, "False")
             await world.until(lambda: is_closed(world))
             assert await shown_gates(world) == "0/1"
+
+    lived(story)
+
+
+def test_what_others_say_of_a_pod_while_it_is_looked_at_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = Disk.message_text
+
+    async def story() -> None:
+        async with a_world(web=Behaviour(exits_after_s=5.0, exit_code=1)) as world:
+
+            async def read_late(disk: Disk, message: Message, bytes_max: int) -> str:
+                """Read what a container left; meanwhile somebody opens the pod's gate."""
+                pod = await world.pod()
+                if condition_of(pod.status.conditions, GATE) is None:
+                    opened = (*pod.status.conditions, Condition(type=GATE, status="True"))
+                    status = replaced(pod.status, conditions=opened)
+                    await world.admin.update_status(replaced(pod, status=status))
+                    await world.env.clock.sleep(1.0)
+                return await read(disk, message, bytes_max)
+
+            monkeypatch.setattr(Disk, "message_text", read_late)
+            await world.make(with_fields(readiness_gates=(PodReadinessGate(condition_type=GATE),)))
+            await world.until(lambda: is_ready(world))
+            assert await shown_gates(world) == "1/1"
 
     lived(story)
 
