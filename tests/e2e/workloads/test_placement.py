@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.pods import SLEEP, pod, records_of, shell, until_gone, until_phase
 from tests.e2e.uses.test_serving import web
+from tests.e2e.uses.test_tour import cubectl
 
 pytestmark = [pytest.mark.lab]
 
@@ -84,8 +86,14 @@ async def test_a_taint_ends_pods_that_do_not_bear_it_and_keeps_others_away(clien
         await until_gone(client, name, namespace="default")
 
 
+async def why(kubeconfig: Path, name: str, *suppositions: str) -> list[str]:
+    """Return the lines of `cubectl why pod`."""
+    words = [word for one in suppositions for word in ("--if", one)]
+    return (await asyncio.to_thread(cubectl, kubeconfig, "why", "pod", name, *words)).splitlines()
+
+
 async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_bound_when_it_fits(
-    cluster: Cluster, client: Client
+    cluster: Cluster, client: Client, kubeconfig: Path
 ) -> None:
     await labelled(client, "n1", color="red")
     huge = {"limits": {"cpu": "64"}}
@@ -128,6 +136,12 @@ async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_boun
     # What earlier tests have left may still be written down.
     await until("nothing is written beside the leases", is_quiet)
 
+    said = await why(kubeconfig, "odd", "label n2 color=blue")
+    lacks = "  3 by selector: lacks the label color=blue: n1, n2, n3"
+    would = "if label n2 color=blue: n2 takes it; 1 of 3 nodes can: n2"
+    assert said[1:4] == ["now: no node takes it, of 3", lacks, would]
+    said = await why(kubeconfig, "huge", "node n3 +64cpu")
+    assert "if node n3 +64cpu: n3 takes it; 1 of 3 nodes can: n3" in said
     await labelled(client, "n2", color="blue")
     one = await until_phase(client, "odd", "Running", namespace="default")
     assert one.spec.node_name == "n2"
@@ -191,7 +205,7 @@ async def test_a_pod_with_a_node_name_needs_no_scheduler(cluster: Cluster, clien
 
 
 async def test_pods_keep_apart_and_the_one_that_matters_most_takes_the_place_of_another(
-    cluster: Cluster, client: Client
+    cluster: Cluster, client: Client, kubeconfig: Path
 ) -> None:
     meta = ObjectMeta(name="apart-urgent")
     await client.create(PriorityClass(metadata=meta, value=1000))
@@ -220,7 +234,19 @@ async def test_pods_keep_apart_and_the_one_that_matters_most_takes_the_place_of_
         return late is not None and "anti-affinity" in late.message
 
     await until("the pod is told what keeps it away", is_told)
-    await client.create(one_apart("apart-first", priorityClassName="apart-urgent"))
+    gates = [{"name": "asked"}]
+    await client.create(
+        one_apart("apart-first", priorityClassName="apart-urgent", schedulingGates=gates)
+    )
+    said = await why(kubeconfig, "apart-first")
+    assert said[:2] == [
+        "default/apart-first is held back by its scheduling gates: asked",
+        "now: no node takes it, of 3",
+    ]
+    # Which of three alike is told from where the scheduler's round is, which is its own.
+    pairs = zip(names, placed, strict=True)
+    assert said[2] in [f"  {node} would, in the place of default/{name}" for name, node in pairs]
+    await client.patch(Pod, "apart-first", "default", {"spec": {"schedulingGates": None}})
     first = await until_phase(client, "apart-first", "Running", namespace="default")
 
     left = {
