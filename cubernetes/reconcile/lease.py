@@ -23,7 +23,8 @@ from cubernetes.host.timing.backoff import jittered_s
 log = Log(__name__)
 
 RELEASE_S = 2.0
-RENEW_TRIES = 4  # renewals without an answer that fit into the time until a holder stops
+RENEW_TRIES = 4  # a call is given at least this part of the time until a holder stops
+RETRY_S = 0.5  # between two tries to renew
 
 
 class LeaseLost(Exception):
@@ -56,10 +57,14 @@ class Sighting:
 
 @dataclass(slots=True)
 class HeldLease:
-    """The lease as we last wrote it, and when we asked for that, by our clock."""
+    """The lease as we last knew it to be ours, and when we asked for that, by our clock.
+
+    doubted_at_s: when we asked first for what may have renewed it since; None: all was answered.
+    """
 
     lease: Lease
     since_s: float
+    doubted_at_s: float | None = None
 
 
 class Election:
@@ -103,34 +108,37 @@ class Election:
     async def _acquire(self) -> HeldLease:
         """Wait until the lease is ours."""
         while True:
-            asked_at_s = self._env.clock.monotonic()
             try:
-                lease = await self._try_acquire()
+                held = await self._try_acquire()
             except (ApiError, TransportError) as error:
                 log.debug("lease not acquired", lease=self._settings.name, error=error)
             else:
-                if lease is not None:
-                    return HeldLease(lease, asked_at_s)
+                if held is not None:
+                    return held
             await self._pause()
 
-    async def _try_acquire(self) -> Lease | None:
-        settings = self._settings
+    async def _try_acquire(self) -> HeldLease | None:
+        settings, clock = self._settings, self._env.clock
         try:
             lease = await self._client.get(Lease, settings.name, settings.namespace)
         except NotFound:
             meta = ObjectMeta(name=settings.name, namespace=settings.namespace)
+            asked_at_s = clock.monotonic()
             try:
-                return await self._client.create(Lease(metadata=meta, spec=self._taken(0)))
+                made = await self._client.create(Lease(metadata=meta, spec=self._taken(0)))
             except AlreadyExists:
                 return None
+            return HeldLease(made, asked_at_s)
         # It may be ours by an attempt of unknown outcome, or from before we lost touch. Then too
         # it is taken by a write: only from that moment on do the others wait their full time.
         is_free = lease.spec.holder_identity in ("", settings.identity)
         if not is_free and not self._has_lapsed(lease):
             return None
-        transitions = lease.spec.lease_transitions + 1
+        taken = replaced(lease, spec=self._taken(lease.spec.lease_transitions + 1))
+        # From here on: how long the look before it took costs nothing of the term.
+        asked_at_s = clock.monotonic()
         try:
-            return await self._client.update(replaced(lease, spec=self._taken(transitions)))
+            return HeldLease(await self._client.update(taken), asked_at_s)
         except Conflict:
             return None
 
@@ -154,41 +162,68 @@ class Election:
 
     async def _renew_beside(self, task: asyncio.Future[None], held: HeldLease) -> None:
         """Renew until the work ends or the lease is lost."""
-        clock, settings = self._env.clock, self._settings
+        settings, is_answered = self._settings, True
         while not task.done():
-            left_s = held.since_s + settings.stop_s - clock.monotonic()
+            left_s = self._left_s(held)
             if left_s <= 0:
                 log.warning("lease not renewed in time", lease=settings.name)
                 return
-            await asyncio.wait([task], timeout=min(settings.renew_s, left_s))
-            asked_at_s = clock.monotonic()
+            # Counted from when it asked last: answers that take long leave less time to the next.
+            spent_s = settings.stop_s - left_s
+            pause_s = settings.renew_s - spent_s if is_answered else RETRY_S
+            await asyncio.wait([task], timeout=min(max(0.0, pause_s), left_s))
+            is_answered = False
             try:
-                # One lost packet must not cost the leadership: there is time for several tries.
-                left_s = held.since_s + settings.stop_s - asked_at_s
-                async with asyncio.timeout(min(left_s, settings.stop_s / RENEW_TRIES)):
-                    held.lease = await self._renew(held.lease)
+                await self._renew(held)
+                is_answered = True
             except LeaseLost:
                 log.warning("lease lost", lease=settings.name)
                 return
             except (ApiError, TransportError, TimeoutError) as error:
                 log.debug("lease not renewed", lease=settings.name, error=error)
-            else:
-                held.since_s = asked_at_s
 
-    async def _renew(self, lease: Lease) -> Lease:
-        """Raises: LeaseLost, ApiError, Unreachable, Unknown."""
-        spec = lease.spec
+    def _left_s(self, held: HeldLease) -> float:
+        """Return how long the lease is held yet, if it is not renewed."""
+        return held.since_s + self._settings.stop_s - self._env.clock.monotonic()
+
+    def _in_time(self, held: HeldLease) -> asyncio.Timeout:
+        """Bound one call: one lost packet must not cost the leadership, nor a slow answer."""
+        left_s, share_s = self._left_s(held), self._settings.stop_s / RENEW_TRIES
+        return asyncio.timeout(max(0.0, min(left_s, max(left_s / 2, share_s))))
+
+    async def _renew(self, held: HeldLease) -> None:
+        """Renew once. What is learned on the way is noted at once: the rest may be cut off.
+
+        Raises: LeaseLost, ApiError, Unreachable, Unknown, TimeoutError.
+        """
+        asked_at_s = self._env.clock.monotonic()
+        if held.doubted_at_s is None:
+            held.doubted_at_s = asked_at_s
         try:
-            return await self._client.update(self._renewed(lease))
+            async with self._in_time(held):
+                renewed = await self._client.update(self._renewed(held.lease))
         except NotFound as error:
             raise LeaseLost from error
-        except Conflict as error:
-            # Perhaps our own last renewal, of which the answer was lost.
-            found = await self._client.get(Lease, lease.metadata.name, lease.metadata.namespace)
-            holder = (found.spec.holder_identity, found.spec.lease_transitions)
-            if holder != (spec.holder_identity, spec.lease_transitions):
-                raise LeaseLost from error
-            return await self._client.update(self._renewed(found))
+        except Conflict:
+            # Perhaps by a renewal of our own of which the answer was lost.
+            await self._look_again(held, held.doubted_at_s)
+            asked_at_s = self._env.clock.monotonic()
+            async with self._in_time(held):
+                renewed = await self._client.update(self._renewed(held.lease))
+        held.lease, held.since_s, held.doubted_at_s = renewed, asked_at_s, None
+
+    async def _look_again(self, held: HeldLease, doubted_at_s: float) -> None:
+        """Take the lease as it is now; one that was renewed is ours from when we first asked."""
+        meta, spec = held.lease.metadata, held.lease.spec
+        async with self._in_time(held):
+            found = await self._client.get(Lease, meta.name, meta.namespace)
+        holder = (found.spec.holder_identity, found.spec.lease_transitions)
+        if holder != (spec.holder_identity, spec.lease_transitions):
+            raise LeaseLost
+        # Somebody else may have changed a label: that renews nothing.
+        if found.spec.renew_time != spec.renew_time:
+            held.since_s = max(held.since_s, doubted_at_s)
+        held.lease = found
 
     def _renewed(self, lease: Lease) -> Lease:
         return replaced(lease, spec=replaced(lease.spec, renew_time=self._env.clock.now()))

@@ -10,6 +10,7 @@ from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.errors import Conflict
 from cubernetes.api.meta import ObjectMeta
+from cubernetes.client.outcome import UnknownOutcome
 from cubernetes.client.rest import Client, FencingToken
 from cubernetes.host.web.messages import Request, Response
 from cubernetes.reconcile.lease import Election, LeaseSettings
@@ -214,6 +215,99 @@ def test_a_holder_stops_in_time_counted_from_before_it_asked(renewal_count: int)
             return term.spans_s[0][1] - asked_s[-1]
 
     assert 9.0 < run_simulated(main()) <= 10.1
+
+
+class SlowServer(SimTransport):
+    """A way to a server whose answers take a while, and some of which do not come.
+
+    lost_count: of the next writes, so many are carried out and not answered.
+    passing_count: so many more writes come through, if any bound is given.
+    """
+
+    def __init__(self, world: SmallWorld, write_s: float, read_s: float) -> None:
+        super().__init__(world.network, "a", ADMIN)
+        self._write_s, self._read_s = write_s, read_s
+        self.lost_count = 0
+        self.passing_count: int | None = None
+
+    async def send(self, request: Request, *, deadline_s: float) -> Response:
+        if request.method == "GET":
+            await asyncio.sleep(self._read_s)
+            return await super().send(request, deadline_s=deadline_s)
+        if self.passing_count is not None:
+            self.passing_count -= 1
+            if self.passing_count < 0:
+                await self._in_vain(deadline_s)
+        response = await super().send(request, deadline_s=deadline_s)
+        await asyncio.sleep(self._write_s)
+        if self.lost_count > 0:
+            self.lost_count -= 1
+            await self._in_vain(deadline_s)
+        return response
+
+    async def _in_vain(self, deadline_s: float) -> None:
+        await asyncio.sleep(deadline_s)
+        raise UnknownOutcome("no answer")
+
+
+async def _slowly_led(world: SmallWorld, transport: SlowServer) -> Term:
+    term = Term(world, "a")
+    settings = LeaseSettings(name="test", identity="a")
+    env = world.env("a")
+    work = Election(Client(transport, env), env, settings).lead(term.work)
+    term.task = asyncio.get_running_loop().create_task(work)
+    await term.leads.wait()
+    return term
+
+
+@pytest.mark.parametrize(("answer_s", "lost_count"), [(1.2, 1), (3.0, 0), (0.1, 2)])
+def test_a_server_that_is_slow_costs_nobody_the_leadership(
+    answer_s: float, lost_count: int
+) -> None:
+    """What a try has learned before it was cut off, the next one goes on from."""
+
+    async def main() -> list[tuple[float, float]]:
+        async with small_world() as world:
+            transport = SlowServer(world, answer_s, answer_s)
+            term = await _slowly_led(world, transport)
+            for _ in range(5):
+                await asyncio.sleep(30.0)
+                transport.lost_count = lost_count
+            await asyncio.sleep(30.0)
+            spans_s = [*term.spans_s]
+            await term.end()
+            return spans_s
+
+    assert run_simulated(main()) == []
+
+
+def test_a_long_look_before_the_lease_is_taken_costs_nothing_of_the_term() -> None:
+    async def main() -> float:
+        async with small_world() as world:
+            transport = SlowServer(world, 0.1, 8.0)
+            term = await _slowly_led(world, transport)
+            transport.passing_count = 0
+            await term.ended.wait()
+            await term.end()
+            return term.spans_s[0][1] - term.spans_s[0][0]
+
+    assert run_simulated(main()) > 9.0
+
+
+def test_a_lease_that_somebody_else_has_changed_is_not_renewed_by_that() -> None:
+    async def main() -> float:
+        async with small_world() as world:
+            transport = SlowServer(world, 0.1, 0.1)
+            term = await _slowly_led(world, transport)
+            label = {"metadata": {"labels": {"a": "b"}}}
+            await world.client().patch(Lease, "test", "kube-system", label)
+            # The next renewal is refused for the label's sake; no other comes through.
+            transport.passing_count = 1
+            await term.ended.wait()
+            await term.end()
+            return term.spans_s[0][1] - term.spans_s[0][0]
+
+    assert 9.0 < run_simulated(main()) < 10.5
 
 
 def test_a_clock_that_is_wrong_by_an_hour_makes_no_leader() -> None:
