@@ -6,6 +6,7 @@ newest revision, and nothing waits for it.
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.coordination.road import (
@@ -60,7 +61,8 @@ class Acknowledger:
         Gives up after a deadline: callers are led all the same.
         """
         try:
-            await self._tried()
+            async with asyncio.timeout(WRITE_DEADLINE_S):
+                await self._tried()
         except (ApiError, TransportError, TimeoutError) as error:
             log.warning("road not claimed", program=self._program, why=error)
             self._due.set()
@@ -87,27 +89,33 @@ class Acknowledger:
             await self._env.clock.sleep(pause_s)
 
     async def _tried(self) -> None:
-        async with asyncio.timeout(WRITE_DEADLINE_S):
-            if self._lease is None:
-                self._lease = await self._found()
-            known = self._lease.metadata.annotations
-            is_noted = all(known.get(key, "") == self._notes[key] for key in self._notes)
-            is_applied = applied_revision(self._lease) == self._applied
-            if self._applied and not (is_applied and is_noted):
-                now = self._env.clock.now()
-                wanted = acknowledged(self._lease, self._applied, now, self._notes)
-                self._lease = await self._client.update(wanted)
+        """Read the Lease if it is not known, and write it; each call has a time of its own."""
+        if self._lease is None:
+            self._lease = await self._found()
+        known = self._lease.metadata.annotations
+        is_noted = all(known.get(key, "") == self._notes[key] for key in self._notes)
+        is_applied = applied_revision(self._lease) == self._applied
+        if self._applied and not (is_applied and is_noted):
+            now = self._env.clock.now()
+            wanted = acknowledged(self._lease, self._applied, now, self._notes)
+            self._lease = await _in_time(self._client.update(wanted))
 
     async def _found(self) -> Lease:
         """Return the Lease, made where there is none. Raises: NotFound: there is no Node yet."""
         name = road_lease_name(self._program, self._node)
         try:
-            return await self._client.get(Lease, name, ROAD_NAMESPACE)
+            return await _in_time(self._client.get(Lease, name, ROAD_NAMESPACE))
         except NotFound:
-            node = await self._client.get(Node, self._node)
+            node = await _in_time(self._client.get(Node, self._node))
         made = road_lease(self._program, node, self._applied, self._env.clock.now())
         try:
             # By its name, not into the collection: a road may write this Lease and no other.
-            return await self._client.update(made)
+            return await _in_time(self._client.update(made))
         except AlreadyExists:
-            return await self._client.get(Lease, name, ROAD_NAMESPACE)
+            return await _in_time(self._client.get(Lease, name, ROAD_NAMESPACE))
+
+
+async def _in_time[T](call: Awaitable[T]) -> T:
+    """Bound one call. Raises: TimeoutError."""
+    async with asyncio.timeout(WRITE_DEADLINE_S):
+        return await call

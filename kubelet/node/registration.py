@@ -69,6 +69,7 @@ class Registration:
         self._images_due_s = float("-inf")
         self._lease: Lease | None = None
         self._renewed_at_s: float | None = None
+        self._renewing = asyncio.Lock()
 
     async def register(self) -> None:
         """Make the Node where there is none; give an existing one the labels it lacks."""
@@ -175,21 +176,34 @@ class Registration:
     @property
     def has_shown_life(self) -> bool:
         """The Lease was renewed so lately that others must take this node for alive."""
+        return self._is_renewed_since(self._settings.lease_renew_s * 2)
+
+    def _is_renewed_since(self, span_s: float) -> bool:
         if self._renewed_at_s is None:
             return False
-        since_s = self._env.clock.monotonic() - self._renewed_at_s
-        return since_s < self._settings.lease_renew_s * 2
+        return self._env.clock.monotonic() - self._renewed_at_s < span_s
 
     async def renew_lease(self, node: Node) -> None:
-        """Renew the Lease once; a renewal that fails is made again at the next turn."""
-        now, asked_at_s = self._env.clock.now(), self._env.clock.monotonic()
+        """Renew the Lease once; a renewal that fails is made again at the next turn.
+
+        One at a time: two at once would refuse each other.
+        """
+        async with self._renewing:
+            if not self._is_renewed_since(self._settings.lease_renew_s / 2):
+                await self._renew(node)
+
+    async def _renew(self, node: Node) -> None:
+        """Read the Lease if it is not known, and write it; each has a time of its own."""
+        deadline_s = self._settings.lease_renew_s * 2
         try:
-            async with asyncio.timeout(self._settings.lease_renew_s * 2):
-                if self._lease is None:
+            if self._lease is None:
+                async with asyncio.timeout(deadline_s):
                     self._lease = await self._lease_found(node)
-                spec = replaced(self._lease.spec, renew_time=now)
+            asked_at_s = self._env.clock.monotonic()
+            spec = replaced(self._lease.spec, renew_time=self._env.clock.now())
+            async with asyncio.timeout(deadline_s):
                 self._lease = await self._client.update(replaced(self._lease, spec=spec))
-                self._renewed_at_s = asked_at_s
+            self._renewed_at_s = asked_at_s
         except (Conflict, NotFound) as error:
             log.warning("lease lost", why=error)
             self._lease = None

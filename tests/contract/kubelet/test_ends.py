@@ -17,7 +17,7 @@ from cubernetes.host.blocking import Key
 from cubernetes.host.web.messages import Identity, Request, Response
 from kubelet.run import Kubelet
 from kubelet.runtime.fake import Behaviour
-from tests.contract.kubelet.test_kubelet import World, a_world, lived, settings_of
+from tests.contract.kubelet.test_kubelet import KUBELET, World, a_world, lived, settings_of
 from tests.direct import DirectTransport
 from tests.given import a_container, a_pod
 from tests.simulation.clock import AtOnce
@@ -184,6 +184,39 @@ def test_a_call_that_hangs_keeps_neither_the_lease_nor_the_node_nor_pods(call: s
             blocking.hanging.clear()
             await world.env.clock.sleep(LONG_S)
             assert [one.metadata.name for one in world.machine.disk.pods] == ["web"]
+
+    lived(story)
+
+
+class SlowTransport(DirectTransport):
+    """Each call takes so long."""
+
+    span_s = 0.0
+
+    async def open(self, request: Request, *, deadline_s: float) -> Response:
+        await asyncio.sleep(self.span_s)
+        return await super().open(request, deadline_s=deadline_s)
+
+
+def test_a_node_that_was_not_answered_once_is_heard_again_however_slow_its_calls_are() -> None:
+    """To read its Lease and to write it takes longer than one of the two may."""
+
+    async def story() -> None:
+        async with a_world() as world:
+            await world.end()
+            transport = SlowTransport(world.server, KUBELET)
+            world.begin(transport)
+            await world.env.clock.sleep(LONG_S)
+            transport.span_s = 9.0
+            await world.env.clock.sleep(LONG_S)
+            transport.span_s = 3.5
+            await world.env.clock.sleep(LONG_S)
+            for _ in range(30):
+                await world.env.clock.sleep(1.0)
+                lease = await world.admin.get(Lease, "n1", NODE_LEASE_NAMESPACE)
+                assert lease.spec.renew_time is not None
+                silence_s = (world.env.clock.now() - lease.spec.renew_time).total_seconds()
+                assert silence_s < 10
 
     lived(story)
 
