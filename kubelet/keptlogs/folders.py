@@ -1,9 +1,10 @@
 """Folders of what outlives containers, a life each: looked through, and kept within limits."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from kubelet.keptlogs.retention import Kept, life_at, surplus
+from kubelet.keptlogs.retention import Kept, Life, life_at, surplus
 
 LIVES_DEPTH = 5  # folders on the way to a life
 
@@ -12,6 +13,12 @@ def collected(folder: Path, now_s: float, bytes_max: int) -> int:
     """Take away what is too much; return how many bytes are left. Raises: OSError."""
     kept = kept_in(folder, "")
     gone = set(surplus(kept, now_s, bytes_max))
+    take_away(folder, gone)
+    return sum(one.size_bytes for one in kept if one.life not in gone)
+
+
+def take_away(folder: Path, gone: Iterable[Life]) -> None:
+    """Remove what is kept of lives, and the folders that are empty then."""
     for life in sorted(gone):
         shutil.rmtree(folder / life.path, ignore_errors=True)
         for parent in (folder / life.path).parents[: LIVES_DEPTH - 1]:
@@ -19,7 +26,6 @@ def collected(folder: Path, now_s: float, bytes_max: int) -> int:
                 parent.rmdir()
             except OSError:
                 break  # another life is in it
-    return sum(one.size_bytes for one in kept if one.life not in gone)
 
 
 def kept_in(folder: Path, under: str) -> list[Kept]:

@@ -10,8 +10,9 @@ from cubernetes.api.coding import codec
 from cubernetes.host.durable.files import write_atomic
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
-from kubelet.keptlogs.folders import collected, kept_in
-from kubelet.keptlogs.retention import Life, life_at
+from kubelet.keptlogs.folders import kept_in, take_away
+from kubelet.keptlogs.ledger import Ledger
+from kubelet.keptlogs.retention import Kept, Life, life_at
 
 log = Log(__name__)
 
@@ -30,17 +31,28 @@ class Stories:
 
     def __init__(self, folder: Path | None, env: Env) -> None:
         self._folder, self._env = folder, env
+        # What the folder holds; read from it before the first is written.
+        self._ledger: Ledger | None = None
 
     async def keep(self, life: Life, told: PostMortem) -> None:
         """Keep what is known of an end; what fails holds up nobody, and is logged."""
         if self._folder is None or life_at(life.path) is None:
             return
         now_s = self._env.clock.now().timestamp()
-        work = partial(_written, self._folder, life, codec.encode(told), now_s)
+        work = partial(self._write, self._folder, life, codec.encode(told), now_s)
         try:
             await self._env.blocking.run(WRITING, work, deadline_s=DEADLINE_S)
         except OSError as error:
             log.warning("post-mortem not kept", container=life.container, pod=life.uid, why=error)
+
+    def _write(self, folder: Path, life: Life, content: bytes, now_s: float) -> None:
+        if self._ledger is None:
+            self._ledger = Ledger(kept_in(folder, ""), BYTES_MAX)
+        place = folder / life.path
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(place / FILE, content)
+        written = Kept(life, place.stat().st_mtime, len(content))
+        take_away(folder, self._ledger.surplus_with(written, now_s))
 
     async def of_pod(self, namespace: str, pod: str) -> list[PostMortem]:
         """Return what is kept of the pods of a name, the newest first. Raises: OSError."""
@@ -50,13 +62,6 @@ class Stories:
         read = partial(_read, self._folder, path)
         key = ("post-mortems", path)
         return await self._env.blocking.run(key, read, deadline_s=DEADLINE_S)
-
-
-def _written(folder: Path, life: Life, content: bytes, now_s: float) -> None:
-    place = folder / life.path
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomic(place / FILE, content)
-    collected(folder, now_s, BYTES_MAX)
 
 
 def _read(folder: Path, path: str) -> list[PostMortem]:

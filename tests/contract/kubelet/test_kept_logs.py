@@ -180,6 +180,30 @@ def test_records_of_ends_are_as_few_as_logs_and_a_broken_one_hides_no_other(
     lived(story)
 
 
+def test_one_more_record_of_an_end_is_kept_without_a_look_at_those_before(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_world() as world:
+            stories = Stories(tmp_path, world.env)
+
+            async def keep(uid: str, attempt: int) -> None:
+                life = Life("default", "web", 7, uid, "main", attempt)
+                told = PostMortem(uid=uid, made_at=7, container="main", attempt=attempt)
+                await stories.keep(life, told)
+
+            await keep("u1", 0)
+            others = [Life("default", "other", 7, "u2", "main", one) for one in range(9)]
+            for life in others:
+                (tmp_path / life.path).mkdir(parents=True)
+            await keep("u1", 1)
+            assert all((tmp_path / life.path).is_dir() for life in others)
+            # What a kubelet finds as it starts is judged once.
+            stories = Stories(tmp_path, world.env)
+            await keep("u1", 2)
+            assert [(tmp_path / one.path).is_dir() for one in others].count(True) == LIVES_MAX
+
+    lived(story)
+
+
 def test_what_cannot_be_kept_of_an_end_holds_up_nobody(tmp_path: Path) -> None:
     async def story() -> None:
         async with a_world() as world:

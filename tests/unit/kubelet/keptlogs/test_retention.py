@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cubernetes.api.meta import replaced
+from kubelet.keptlogs.ledger import Ledger
 from kubelet.keptlogs.retention import (
     AGE_MAX_S,
     COUNT_MAX,
@@ -38,6 +39,18 @@ LIVES = st.builds(
 KEPT = st.lists(
     st.builds(Kept, LIVES, st.floats(NOW_S - 2 * AGE_MAX_S, NOW_S + 60), st.integers(0, 50)),
     max_size=40,
+    unique_by=lambda one: one.life,
+)
+
+# An attempt of a container is of one pod, and is one life.
+OF_ONE_POD = st.lists(
+    st.builds(
+        lambda life, *how: Kept(Life("default", "web-0", 7, *life), *how),
+        st.tuples(st.sampled_from(("u1", "u2")), st.just("main"), st.integers(0, 9)),
+        st.floats(NOW_S - 2 * AGE_MAX_S, NOW_S + 60),
+        st.integers(0, 50),
+    ),
+    max_size=20,
     unique_by=lambda one: one.life,
 )
 
@@ -119,6 +132,37 @@ def test_where_room_is_short_the_newest_stay() -> None:
 def test_what_is_too_old_goes() -> None:
     kept = [of(0, NOW_S - AGE_MAX_S - 1, 1, "u1"), of(0, NOW_S - AGE_MAX_S + 1, 1, "u2")]
     assert [one.uid for one in surplus(kept, NOW_S, 100)] == ["u1"]
+
+
+@given(OF_ONE_POD, OF_ONE_POD, st.integers(0, 400))
+def test_what_is_remembered_tells_of_each_one_more_what_a_look_through_all_would(
+    found: list[Kept], more: list[Kept], bytes_max: int
+) -> None:
+    ledger, model = Ledger(found, bytes_max), {one.life: one for one in found}
+    for index, one in enumerate(sorted(more, key=lambda one: one.kept_at_s)):
+        now_s = NOW_S + index * AGE_MAX_S / 20
+        kept = one._replace(kept_at_s=now_s)
+        model[kept.life] = kept
+        gone = surplus(model.values(), now_s, bytes_max)
+        assert ledger.surplus_with(kept, now_s) == gone
+        model = {life: each for life, each in model.items() if life not in gone}
+
+
+def test_all_are_looked_through_only_where_a_limit_is_passed() -> None:
+    looks = 0
+
+    class Looked(Ledger):
+        def _all(self) -> list[Kept]:
+            nonlocal looks
+            looks += 1
+            return super()._all()
+
+    ledger = Looked([of(0, NOW_S - 5, uid=f"u{index}") for index in range(50)], 1000)
+    for attempt in range(LIVES_MAX):
+        assert ledger.surplus_with(of(attempt), NOW_S) == []
+    assert looks == 1
+    assert [one.attempt for one in ledger.surplus_with(of(LIVES_MAX), NOW_S)] == [0]
+    assert looks == 2
 
 
 def test_there_are_never_more_than_are_looked_through_in_a_moment() -> None:
