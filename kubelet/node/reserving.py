@@ -14,6 +14,7 @@ from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.eviction.reserved import Reserves, ReservesInvalid, pods_limits, reserves_of
 from kubelet.node.capacity import memory_limit_bytes, text_of
+from kubelet.node.weights import FoundWeights
 from kubelet.runtime.cgroup import (
     CPU_SHARES_MAX,
     CPU_SHARES_MIN,
@@ -119,12 +120,13 @@ class Reserving:
 
 
 class PodsGroup:
-    """The group of all pods. Without a reserve its weight is as found: another may set it."""
+    """The group of all pods. Without a reserve its weight is as found: another may set it.
 
-    def __init__(self, root: str, proc: Path = Path("/proc")) -> None:
-        self._root, self._proc = root, proc
-        # What files of weights said before they were written.
-        self._found: dict[Path, str] = {}
+    found: what files of weights said before they were written.
+    """
+
+    def __init__(self, root: str, found: FoundWeights, proc: Path = Path("/proc")) -> None:
+        self._root, self._found, self._proc = root, found, proc
 
     def limit(self, limits: Limits) -> None:
         """Let it use so much memory, and processor by its share; None: no limit.
@@ -146,14 +148,18 @@ class PodsGroup:
             if not file.exists():
                 continue
             text = text_of(file).strip()
+            before = self._found.before(file, text)
             if limits is None:
-                wanted = self._found.pop(file, text)
+                wanted = text if before is None else before
             else:
                 wanted = weights_of(limits["cpu"])[name]
-                # What says so already was written by a kubelet before this one.
-                self._found.setdefault(file, usual if text == wanted else text)
+                # What says so already was written by a kubelet of which no record is left.
+                found = (usual if text == wanted else text) if before is None else before
+                self._found.writes(file, found, text, wanted)
             if text != wanted:
                 file.write_text(wanted)
+            if limits is None:
+                self._found.gave_back(file)
 
 
 def weights_of(cpu_milli: int) -> Mapping[str, str]:

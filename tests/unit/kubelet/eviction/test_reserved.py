@@ -7,6 +7,7 @@ import pytest
 from cubernetes.api.core.node import Node
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.api.quantities import Quantity
+from cubernetes.host.durable.checkedfile import CheckedFile
 from cubernetes.host.env import Env
 from cubernetes.reconcile.plan import Record
 from kubelet.eviction.reserved import (
@@ -19,6 +20,7 @@ from kubelet.eviction.reserved import (
 )
 from kubelet.eviction.thresholds import thresholds_of
 from kubelet.node.reserving import Ground, PodsGroup, Reserving
+from kubelet.node.weights import FoundWeights
 
 MARGINS = thresholds_of(None).margins
 CAPACITY = {
@@ -117,7 +119,7 @@ def test_the_group_of_all_pods_is_limited_and_is_not_again(
     for name, before, _ in files:
         (group / name).write_text(before)
 
-    pods = PodsGroup("pods", proc)
+    pods = PodsGroup("pods", FoundWeights(None), proc)
     pods.limit({"memory": (1 << 30) + 5, "cpu": 2000})
     weight = {"cpu.shares": "2048", "cpu.weight": "79"}
     memory, cpu = files[0], files[1]
@@ -132,7 +134,7 @@ def test_a_weight_that_another_sets_stays_where_nothing_is_reserved(tmp_path: Pa
     group, proc = a_group(tmp_path, "cgroup2")
     weight = group / "cpu.weight"
     weight.write_text("300")
-    pods, limits = PodsGroup("pods", proc), {"memory": 1 << 30, "cpu": 2000}
+    pods, limits = PodsGroup("pods", FoundWeights(None), proc), {"memory": 1 << 30, "cpu": 2000}
     pods.limit(None)
     assert weight.read_text() == "300"
 
@@ -148,10 +150,88 @@ def test_a_weight_that_another_sets_stays_where_nothing_is_reserved(tmp_path: Pa
 def test_a_weight_of_a_kubelet_before_this_one_is_none_that_another_has_set(tmp_path: Path) -> None:
     group, proc = a_group(tmp_path, "cgroup")
     (group / "cpu.shares").write_text("2048")
-    pods = PodsGroup("pods", proc)
+    pods = PodsGroup("pods", FoundWeights(None), proc)
     pods.limit({"memory": 1 << 30, "cpu": 2000})
     pods.limit(None)
     assert (group / "cpu.shares").read_text() == "1024"
+
+
+class Kubelets:
+    """One kubelet after another on a node whose group of pods weighs what a file says."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        group, self._proc = a_group(tmp_path, "cgroup2")
+        self.kept, self.weight = tmp_path / "weights", group / "cpu.weight"
+        self.weight.write_text("300")
+
+    def next(self) -> PodsGroup:
+        return PodsGroup("pods", FoundWeights(CheckedFile(self.kept)), self._proc)
+
+
+def limits_of(cpu_milli: int) -> dict[str, int]:
+    return {"memory": 1 << 30, "cpu": cpu_milli}
+
+
+def test_the_weight_that_was_found_is_given_back_where_a_reserve_goes_while_no_kubelet_runs(
+    tmp_path: Path,
+) -> None:
+    node = Kubelets(tmp_path)
+    node.next().limit(limits_of(2000))
+    # Another reserve, and none, each while the kubelet is away.
+    node.next().limit(limits_of(3000))
+    assert node.weight.read_text() == "118"
+    node.next().limit(None)
+    assert node.weight.read_text() == "300"
+
+    node.weight.write_text("118")
+    node.next().limit(None)
+    assert node.weight.read_text() == "118"
+
+
+def test_what_another_has_set_since_is_what_is_found(tmp_path: Path) -> None:
+    """A machine that booted has the usual weights again; an administrator may set others."""
+    node = Kubelets(tmp_path)
+    node.next().limit(limits_of(2000))
+    node.weight.write_text("100")
+    node.next().limit(None)
+    assert node.weight.read_text() == "100"
+
+    node.next().limit(limits_of(2000))
+    node.weight.write_text("500")
+    node.next().limit(limits_of(2000))
+    node.next().limit(None)
+    assert node.weight.read_text() == "500"
+
+
+@pytest.mark.parametrize("cpu_milli", [0, 2000])
+def test_a_kubelet_that_died_before_it_wrote_a_weight_has_lost_nothing(
+    tmp_path: Path, cpu_milli: int
+) -> None:
+    node = Kubelets(tmp_path)
+    if cpu_milli:
+        node.next().limit(limits_of(cpu_milli))
+    text = node.weight.read_text()
+    node.next().limit(limits_of(3000))
+    node.weight.write_text(text)
+    node.next().limit(None)
+    assert node.weight.read_text() == "300"
+
+
+def test_a_record_that_is_broken_or_cannot_be_kept_keeps_no_limit_away(tmp_path: Path) -> None:
+    node = Kubelets(tmp_path)
+    CheckedFile(node.kept).save(b"[]")
+    node.next().limit(limits_of(2000))
+    assert node.weight.read_text() == "79"
+    node.next().limit(None)
+    assert node.weight.read_text() == "300"
+
+    node.kept.unlink()
+    node.kept.mkdir()
+    pods = node.next()
+    pods.limit(limits_of(2000))
+    assert node.weight.read_text() == "79"
+    pods.limit(None)
+    assert node.weight.read_text() == "300"
 
 
 def test_no_limit_is_set_for_which_the_kernel_would_kill_pods(tmp_path: Path) -> None:
@@ -163,7 +243,7 @@ def test_no_limit_is_set_for_which_the_kernel_would_kill_pods(tmp_path: Path) ->
     (group / "memory.current").write_text(f"{3 << 30}\n")
     (group / "memory.stat").write_text(f"anon 9\ninactive_file {1 << 30}\nactive_file 5\n")
 
-    pods = PodsGroup("pods", proc)
+    pods = PodsGroup("pods", FoundWeights(None), proc)
     with pytest.raises(OSError, match="more is in use"):
         pods.limit(limits)
     assert (group / "memory.max").read_text() == "max"
@@ -242,5 +322,5 @@ async def test_a_limit_that_is_refused_before_the_node_is_known_is_told_later() 
 
 def test_a_node_without_a_pod_has_no_group_to_limit(tmp_path: Path) -> None:
     (tmp_path / "mounts").write_text(f"cgroup {tmp_path} cgroup rw 0 0\n")
-    PodsGroup("pods", tmp_path).limit({"memory": 1 << 30, "cpu": 2000})
+    PodsGroup("pods", FoundWeights(None), tmp_path).limit({"memory": 1 << 30, "cpu": 2000})
     assert not (tmp_path / "pods").exists()
