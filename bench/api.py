@@ -40,7 +40,7 @@ async def gets(served: Served) -> Figures:
         for name, query in {"newest": "", "any": "?resourceVersion=0"}.items():
             request = get(f"{path}/one{query}")
             rounds = [
-                await _round(served, client_count, itertools.repeat(request, GETS), 200)
+                await paced(served, client_count, itertools.repeat(request, GETS), 200)
                 for _ in range(ROUNDS)
             ]
             figures[f"clients_{client_count}_{name}"] = _rates(rounds)
@@ -56,7 +56,7 @@ async def creates(served: Served) -> Figures:
         for turn in range(ROUNDS):
             prefix = f"c{client_count}-{turn}"
             bodies = [post(path, pod(f"{prefix}-{number}")) for number in range(count)]
-            rounds.append(await _round(served, client_count, bodies, 201))
+            rounds.append(await paced(served, client_count, bodies, 201))
         figures[f"clients_{client_count}"] = _rates(rounds)
     return figures
 
@@ -67,7 +67,7 @@ async def lists(served: Served) -> Figures:
     for size in LIST_SIZES:
         path = await fill(served, f"n{size}", size)
         for name, query in {"newest": "", "any": "?resourceVersion=0"}.items():
-            figures[f"pods_{size}_{name}"] = await _listed(served, get(path + query))
+            figures[f"pods_{size}_{name}"] = await listed(served, get(path + query))
     return figures
 
 
@@ -103,7 +103,7 @@ async def fill(served: Served, namespace: str, count: int) -> str:
 type Round = tuple[Sequence[Answer], float, float, float]
 
 
-async def _round(served: Served, clients: int, requests: Iterable[bytes], status: int) -> Round:
+async def paced(served: Served, clients: int, requests: Iterable[bytes], status: int) -> Round:
     """Return the answers, how long they took, and the CPU of server and client meanwhile."""
     async with connections(served.port, served.tls, clients) as wires:
         begun, server_s, own_s = time.monotonic(), cpu_s(served.proc), time.process_time()
@@ -123,7 +123,8 @@ def _rates(rounds: Sequence[Round]) -> Figures:
     }
 
 
-async def _listed(served: Served, request: bytes) -> Figures:
+async def listed(served: Served, request: bytes) -> Figures:
+    """One list, again and again, by one client."""
     answers, cpu_ms = [], []
     async with connections(served.port, served.tls, 1) as wires:
         for _ in range(ROUNDS + 2):

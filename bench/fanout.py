@@ -8,6 +8,7 @@ the event is read, etcd included.
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,11 +27,11 @@ OPEN_DEADLINE_S = 60.0
 PATH = "/api/v1/namespaces/default/pods"
 
 
-async def fanouts(served: Served) -> Figures:
+async def fanouts(served: Served, counts: Sequence[int] = WATCHER_COUNTS) -> Figures:
     async with connections(served.port, served.tls, 1) as wires:
         answer = await wires[0].ask(post(PATH, pod("watched")))
     assert answer.status == 201, answer
-    return {f"watchers_{count}": await _fanout(served, count) for count in WATCHER_COUNTS}
+    return {f"watchers_{count}": await _fanout(served, count) for count in counts}
 
 
 async def _fanout(served: Served, watcher_count: int) -> Figures:

@@ -79,6 +79,15 @@ def percentiles(values: Sequence[float], digits: int = 2) -> dict[str, float]:
     }
 
 
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """Return b of the curve y = a * x ** b that is nearest to the points: 1 is linear growth.
+
+    The slope of the least squares in logarithms; points above 0, and with more than one x.
+    """
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    return statistics.linear_regression(*zip(*logs, strict=True)).slope
+
+
 def _rank(ordered: Sequence[float], share: float) -> float:
     """Return the smallest value that at least this share of all does not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
