@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cubernetes.api.discovery.endpointslice import EndpointPort
+from cubernetes.api.discovery.endpointslice import EndpointPort, EndpointSlice
 from cubernetes.api.roads import roads_of
 from gateway.nginx.text import configuration_for
 from gateway.roads.compile import model_for
@@ -22,6 +22,8 @@ from tests.unit.gateway.test_gateway_policies import a_policy
 
 pytestmark = [pytest.mark.root]
 CALLERS = 4
+# How soon 300 services that are balanced are to follow; of a few tries, as others are at work here.
+FOLLOWED_S = 3.0
 
 
 @pytest.fixture
@@ -377,6 +379,42 @@ async def test_endpoints_that_come_and_go_fail_no_request(world: GatewayWorld) -
     is_over.set()
     await asyncio.gather(*looping)
     assert set(codes) == {"200"}, codes
+
+
+async def test_three_hundred_balanced_services_follow_their_endpoints(world: GatewayWorld) -> None:
+    hosts = range(10)
+    numbers = {host: range(host * 30, host * 30 + 30) for host in hosts}
+    dnses = [
+        a_dns(f"d{host}", f"h{host}.example", *(f"/{one} s{one}:80" for one in numbers[host]))
+        for host in hosts
+    ]
+    policies = [
+        a_policy(f"p{host}", {"kind": "Dns", "name": f"d{host}"}, balancing={}) for host in hosts
+    ]
+    services = [a_service(f"s{one}", cluster_ip="192.0.2.1") for one in range(300)]
+    ports = [(await world.backend(name))[0].port for name in ("one", "two")]
+
+    def ends(service: int, port: int) -> EndpointSlice:
+        offered = (EndpointPort(port=port),)
+        ready = (an_endpoint("127.0.0.1"),)
+        return a_slice(f"s{service}-1", service=f"s{service}", endpoints=ready, ports=offered)
+
+    async def follow(port: int) -> float:
+        """Let the last service's endpoint be at another port; return when it is asked there."""
+        began_s = asyncio.get_running_loop().time()
+        slices = [ends(one, ports[0]) for one in range(299)] + [ends(299, port)]
+        roads = roads_of((), CLASSES, dnses)
+        model = model_for(roads, services, policies=policies, slices=slices)
+        assert not model.problems
+        await world.driver.apply(configuration_for(model, world.facts))
+        name = "one" if port == ports[0] else "two"
+        assert await world.ask("h9.example", "/299") == f"200 {name} /299"
+        return asyncio.get_running_loop().time() - began_s
+
+    await follow(ports[0])
+    spent_s = [await follow(ports[turn % 2]) for turn in range(1, 5)]
+    assert min(spent_s) < FOLLOWED_S
+    assert await world.ask("h0.example", "/0") == "200 one /0"
 
 
 @pytest.mark.parametrize("seed", range(2))
