@@ -35,7 +35,7 @@ from tests.unit.gateway.roadworld import a_dns, an_ingress
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.usefixtures("gateway")]
 
 LOADER = Path(__file__).parents[1].joinpath("loader.py")
-RATE, CALLERS = 250, 8  # of each road: four of them are a thousand requests a second
+RATE, CALLERS = 250, 8  # of each road: six of them are 1,500 requests a second
 ROLLS = 20
 NAME = "bye"
 # The gateway's node, and the host that the loader asks for.
@@ -134,6 +134,7 @@ async def loaded(cluster: Cluster, service: Service, *, kept: bool = True) -> As
     roads |= {"gateway": (cluster.lab.node(GATEWAY).address, 80, "new")}
     if kept:
         roads |= {"cluster IP, kept": (inside, 80, "kept")}
+        roads |= {"node port, kept": (outside, node_port, "kept")}
         roads |= {"gateway, kept": (cluster.lab.node(GATEWAY).address, 80, "kept")}
     load = Load()
     running: dict[str, asyncio.Future[Ended]] = {}

@@ -8,8 +8,9 @@ from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.service import Service, ServicePort, ServiceSpec
 from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
-from tests.e2e.cluster import Cluster, until
+from tests.e2e.cluster import CUBEROOT, Cluster, until
 from tests.e2e.pods import SLEEP, logs, made_namespace, pod, removed_namespace, shell, until_phase
+from tests.e2e.uses.test_serving import all_ready
 
 pytestmark = [pytest.mark.lab]
 
@@ -59,6 +60,16 @@ async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
     # One that is killed answers again as soon as it is begun anew.
     await cluster.kill("n3", "resolver")
     await until("n3's next resolver finds the service", partial(is_found, "n3"))
+
+    # So does one that is begun while the API server is away: by what was kept of the names.
+    await cluster.run("n1", [*CUBEROOT, "stop"])
+    try:
+        await cluster.kill("n3", "resolver")
+        await until("n3's resolver finds the service by itself", partial(is_found, "n3"))
+        await until("n2 finds it as before", partial(is_found, "n2"))
+    finally:
+        await cluster.run("n1", [*CUBEROOT, "start"])
+    await until("all nodes ready", lambda: all_ready(cluster, client), 90)
 
     # An administrator says one more name, to the node's own programs as well.
     config = ConfigMap(
