@@ -1,5 +1,6 @@
 """Clusters with pod networks of others, CNI plugins and Weave: made, used, broken, taken away."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +10,10 @@ import pytest
 
 from cubernetes.api.core.event import Event
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.meta import replaced
+from cubernetes.client.rest import Client
 from cubernetes.host.cni.plugins import found as found_plugin
+from kubelet.pod.decisions.networks import NETWORKS, STATUS
 from lab.lab import Lab
 from tests.contract.network.cni_worlds import FOLDERS, NEEDED, reason_without_plugins
 from tests.contract.network.weave_worlds import STAND_IN
@@ -58,7 +62,7 @@ async def whats_there(cluster: Cluster, node: str) -> list[str]:
     rules = (await cluster.run(node, ["iptables-save"])).stdout
     state = cluster.lab.node(node).root / "var/lib/cubernetes"
     return [
-        *(line.split()[0] for line in links.splitlines()),
+        *(line.split()[0].split("@")[0] for line in links.splitlines()),
         (await cluster.run(node, ["ip", "route"])).stdout,
         *(line for line in rules.splitlines() if "weave" in line.lower()),
         *(str(path) for path in state.glob("*")),
@@ -131,6 +135,47 @@ async def test_services_pods_and_ports_of_nodes_are_reached_across_nodes(cluster
             return "led" in await cluster.curl("n1", f"http://{node}:8099/")
 
         await until("a port of n2 leads to its pod", is_led)
+
+
+async def test_a_further_network_is_joined_by_pods_of_the_namespaces_that_it_is_open_to(
+    cluster: Cluster,
+) -> None:
+    root = cluster.lab.node("n2").root
+    (root / "etc/cni/net.d").mkdir(parents=True, exist_ok=True)
+    shutil.copy(HOUSE / "examples/networks/storage.conflist", root / "etc/cni/net.d")
+    (root / "etc/cubernetes/networks.json").write_text('{"open": {"storage": ["zoo"]}}')
+    refusals = {
+        ("stranger", "default", "storage"): "CNI network storage: is not open to namespace default",
+        ("climber", "default", "zoo/storage"): "'zoo/storage': networks are files of nodes",
+    }
+    async with cluster.client() as client:
+        for name, namespace, network in [("member", "zoo", "storage"), *refusals]:
+            one = pod(name, [shell(SLEEP)], namespace=namespace, nodeName="n2")
+            metadata = replaced(one.metadata, annotations={NETWORKS: network})
+            await client.create(replaced(one, metadata=metadata))
+
+        async def are_told() -> bool:
+            told = [(one.involved_object.name, one.message) for one in await events(client)]
+            return all(
+                any(name == who and words in said for who, said in told)
+                for (name, _, _), words in refusals.items()
+            )
+
+        await until("why two may not join", are_told)
+        for name, namespace, _ in refusals:
+            assert (await client.get(Pod, name, namespace)).status.phase == "Pending"
+            await client.delete(Pod, name, namespace)
+
+        async def has_both() -> bool:
+            annotations = (await client.get(Pod, "member", "zoo")).metadata.annotations
+            status = json.loads(annotations.get(STATUS, "[]"))
+            return [one["interface"] for one in status] == ["eth0", "net1"]
+
+        await until("one of the namespace has both interfaces", has_both)
+
+
+async def events(client: Client) -> Sequence[Event]:
+    return (await client.list(Event)).items
 
 
 async def test_a_plugins_error_is_the_pods_until_it_is_mended_and_reset_leaves_no_wire(
