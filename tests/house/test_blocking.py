@@ -12,6 +12,7 @@ EXCUSED = {
     "apiserver.run.run": STARTS,
     "apiserver.storage.etcd.store.connect": STARTS,
     "controllers.run.run": STARTS,
+    "cubernetes.host.command.SystemCommands.run": "a program's begin, as the loops' own ways do",
     "kubelet.run.run": STARTS,
     "proxy.run.run": STARTS,
     "resolver.run.run": STARTS,
