@@ -13,7 +13,6 @@ from cubernetes.api.meta import Object
 from cubernetes.client.connect import connect
 from cubernetes.client.informer import Informer
 from cubernetes.client.rest import Client
-from cubernetes.host.durable.checkedfile import CheckedFile
 from cubernetes.host.durable.files import read_or_none
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
@@ -57,9 +56,8 @@ from kubelet.node.capacity import MachineFacts, amounts, machine_facts
 from kubelet.node.heartbeat import Heartbeat
 from kubelet.node.left import room_left
 from kubelet.node.registration import Looks, Registration
-from kubelet.node.reserving import Ground, Limits, PodsGroup, Reserving
+from kubelet.node.reserving import Ground, Limits, Reserving, limiter_of
 from kubelet.node.room import Keeping, room_of
-from kubelet.node.weights import FoundWeights
 from kubelet.objects.view import PodObjects
 from kubelet.observer import Observer
 from kubelet.peers import NODE_FILE, Guard, Peers, peers_kept, peers_of
@@ -152,7 +150,7 @@ def this_machine(settings: KubeletSettings, env: Env) -> Machine:
         room_left=partial(room_left, root),
         eviction_file=partial(read_or_none, Path(settings.eviction_file)),
         reserves_file=partial(read_or_none, Path(settings.reserves_file)),
-        limit_pods=PodsGroup(CGROUP_ROOT, FoundWeights(CheckedFile(root / "weights"))).limit,
+        limit_pods=limiter_of(CGROUP_ROOT, root / "weights"),
         read_groups=groups.read,
         read_details=groups.read_details,
         pod_peak=partial(pod_peak_bytes, CGROUP_ROOT),

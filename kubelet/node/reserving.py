@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from cubernetes.api.core.node import Node
 from cubernetes.api.quantities import Quantity
+from cubernetes.host.durable.checkedfile import CheckedFile
 from cubernetes.host.env import Env
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
@@ -160,6 +161,11 @@ class PodsGroup:
                 file.write_text(wanted)
             if limits is None:
                 self._found.gave_back(file)
+
+
+def limiter_of(root: str, kept: Path) -> Callable[[Limits], None]:
+    """Return what limits this machine's group of all pods; kept: the file of what was found."""
+    return PodsGroup(root, FoundWeights(CheckedFile(kept))).limit
 
 
 def weights_of(cpu_milli: int) -> Mapping[str, str]:
