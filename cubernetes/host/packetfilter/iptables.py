@@ -27,7 +27,11 @@ log = Log(__name__)
 type Choice = Literal["auto", "nft", "legacy"]
 
 LOCK_WAIT_S = 5  # for the lock that legacy iptables takes
-DEADLINE_S = 30.0  # a whole table of 10,000 rules takes under a second
+# Of a transaction; iptables-nft looks through all chains for each, and 40,000 of them took it nine
+# minutes where others wanted the machine, a minute and a half of processor.
+DEADLINE_S, CHAIN_DEADLINE_S = 30.0, 0.02
+# A listing that is given up is taken for none: it must not be the size of what is listed.
+LISTING_DEADLINE_S = 300.0
 # A machine with tens of thousands of rules spends this share of its time on looking, not more.
 CHECK_SHARE = 1 / 20
 # A look takes long also where the machine is busy: what somebody flushed is not left for longer.
@@ -77,7 +81,7 @@ async def holds_ours(commands: Commands, tools: Tools) -> bool:
 
 async def _listing(commands: Commands, tools: Tools) -> str:
     try:
-        done = await commands.run([tools.save], deadline_s=DEADLINE_S)
+        done = await commands.run([tools.save], deadline_s=LISTING_DEADLINE_S)
     except CommandFailed as error:
         log.debug("this kind of iptables is not usable", tools=tools.name, reason=error)
         return ""
@@ -115,7 +119,8 @@ class Iptables:
 
     async def read(self) -> FoundRules:
         """Return what the machine holds of this owner."""
-        done = await self._commands.run([self._tools.save], deadline_s=DEADLINE_S)
+        argv = [self._tools.save]
+        done = await self._commands.run(argv, deadline_s=LISTING_DEADLINE_S)
         return found_in(done.stdout.decode(errors="replace"), self._owner)
 
     async def apply(self, wanted: RuleSet) -> Applied:
@@ -160,7 +165,9 @@ class Iptables:
         # Not known again until the transaction is through: a failed one is followed by a reading.
         self._known = self._right_at = None
         argv = [self._tools.restore, "--noflush", "-w", str(LOCK_WAIT_S)]
-        await self._commands.run(argv, stdin=text.encode("ascii"), deadline_s=DEADLINE_S)
+        chain_count = max(len(found.rules.chains), len(wanted.chains))
+        deadline_s = DEADLINE_S + chain_count * CHAIN_DEADLINE_S
+        await self._commands.run(argv, stdin=text.encode("ascii"), deadline_s=deadline_s)
         self._known = FoundRules(wanted)
         changed = tuple(changed_places(found.rules, wanted))
         return Applied(found.rules, wanted, changed, is_written=True)

@@ -1,10 +1,13 @@
 """The rules of a node, kept on paper: when something is written, and what is forgotten after."""
 
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
 import pytest
 
 from cubernetes.api.core.service import ServicePort
 from cubernetes.api.discovery.endpointslice import EndpointPort
-from cubernetes.host.command import CommandFailed
+from cubernetes.host.command import CommandFailed, Completed
 from cubernetes.host.packetfilter.conntrack import FLOW_MAX
 from cubernetes.host.packetfilter.iptables import ANY, LEGACY, NFT, Iptables, tools_in_use
 from cubernetes.host.packetfilter.ruleset import RuleSet
@@ -42,6 +45,30 @@ async def test_nothing_is_written_where_nothing_changed() -> None:
 
     assert (first.is_written, again.is_written, checked.is_written) == (True, False, False)
     assert len(net.restored) == 1
+
+
+class SlowNet(PaperNet):
+    """Its iptables needs as long for each chain as iptables-nft did on a busy machine."""
+
+    async def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", deadline_s: float = 30.0
+    ) -> Completed:
+        chain_count = (stdin.decode() or self.save()).count("\n:CUBE-")
+        if chain_count * 0.0125 > deadline_s:
+            raise CommandFailed(argv, None, f"no end after {deadline_s} s")
+        return await super().run(argv, stdin=stdin, deadline_s=deadline_s)
+
+
+async def test_many_services_are_given_the_time_that_they_take() -> None:
+    net, count, ends = SlowNet(), 1500, ["10.244.1.2", "10.244.1.3"]
+    first = IPv4Address("10.96.1.0")
+    services = [a_service(f"web-{at}", cluster_ip=str(first + at)) for at in range(count)]
+    slices = [a_slice(f"{at}", service=f"web-{at}", addresses=ends) for at in range(count)]
+    node, wanted = node_with(net), rules_for(services, slices, FACTS)
+    assert (await node.apply(wanted)).is_written
+    assert not (await node.check(wanted)).is_written
+    assert await tools_in_use(net, "auto") == NFT
+    assert (await Iptables(net, NFT, OWNER).reset()).is_written
 
 
 async def test_w25_a_restarted_proxy_finds_its_rules_and_writes_none() -> None:
