@@ -27,6 +27,7 @@ GETS = 3000
 CREATES = {1: 500, 16: 3000, 64: 3000}
 LIST_SIZES = (1000, 10_000)
 FILLERS = 64
+FILLED_AT_ONCE = 5000  # so many within the deadline of a load, however many there are in all
 PODS = "/api/v1/namespaces/{namespace}/pods"
 
 
@@ -95,8 +96,9 @@ async def fill(served: Served, namespace: str, count: int) -> str:
     body = b'{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"%b"}}' % namespace.encode()
     async with connections(served.port, served.tls, FILLERS) as wires:
         await load(wires[:1], [post("/api/v1/namespaces", body)], 201)
-        requests = (post(path, pod(f"pod-{number:05}")) for number in range(count))
-        await load(wires, requests, 201)
+        for begin in range(0, count, FILLED_AT_ONCE):
+            numbers = range(begin, min(begin + FILLED_AT_ONCE, count))
+            await load(wires, (post(path, pod(f"pod-{number:05}")) for number in numbers), 201)
     return path
 
 
