@@ -49,11 +49,15 @@ def build_root(spec: NodeSpec) -> Path:
 
 
 def enter_root(root: Path) -> None:
-    """Make root this process's root, and let go of the machine's."""
+    """Make root this process's root, and let go of the machine's.
+
+    As on every machine that systemd boots, containers may ask to see what is mounted later.
+    """
     old = root / "mnt"
     pivot_root(root, old)
     os.chdir("/")
     detach(Path("/mnt"))
+    mount("none", Path("/"), flags=Mount.RECURSIVE | Mount.SHARED)
 
 
 def _share_programs(disk: Path, root: Path) -> None:

@@ -26,6 +26,7 @@ class Mount(IntFlag):
     BIND = 4096
     RECURSIVE = 16384
     PRIVATE = 1 << 18
+    SHARED = 1 << 20
 
 
 def _checked(answer: int, what: str) -> None:
