@@ -334,30 +334,49 @@ class CniNetwork:
                     return []
                 await self._take_back(record)
                 more = tuple(msgspec.structs.replace(one, result=None) for one in record.more)
-                empty = msgspec.structs.replace(record, result=None, marks=(), more=more)
+                asked = msgspec.structs.replace(record, result=None, more=more)
+                empty = msgspec.structs.replace(asked, marks=(), said=None)
                 await self._add(empty)
         except NetworkTrouble as error:
             return [Damage(what, uid, why=str(error))]
         return [Damage(what, uid)]
 
     async def _check_next(self, looks: Mapping[str, Look]) -> list[Damage]:
-        """Have the plugins check one pod: at each look the next, for each check is processes."""
+        """Have the plugins check one pod: at each look the next, for each check is processes.
+
+        The first CHECK of a pod is what later ones are compared with, as its marks are: there are
+        plugins that refuse what they have just made (Debian's portmap, where there are ip6tables).
+        """
         whole = sorted(uid for uid, look in looks.items() if look.is_whole)
         if not whole or not self._conflist.checks:
             return []
-        self._checked = next((uid for uid in whole if uid > self._checked), whole[0])
+        fresh = [uid for uid in whole if (one := self._records.get(uid)) and one.said is None]
+        turns = fresh or whole
+        self._checked = next((uid for uid in turns if uid > self._checked), turns[0])
         record = self._records.get(self._checked)
         if record is None or record.result is None:
             return []
         try:
             attachment = record.attachment(record.netns)
             await self._plugins.check(record.conflist, attachment, record.result)
+            said = ""
         except (PluginFailed, OSError) as error:
-            # What cannot be checked may be whole: only the plugin's own word has a pod rewired.
-            if isinstance(error, PluginFailed) and error.is_its_word:
-                return await self._mended(record.uid, str(error))
-            log.warning("pod not checked", pod=record.uid, why=error)
-        return []
+            if not isinstance(error, PluginFailed) or not error.is_its_word:
+                # What cannot be checked may be whole: only its own word has a pod rewired.
+                log.warning("pod not checked", pod=record.uid, why=error)
+                return []
+            said = str(error)
+        if record.said is None:
+            await self._keep_first(record, said)
+            return []
+        return await self._mended(record.uid, said) if said not in ("", record.said) else []
+
+    async def _keep_first(self, record: Record, said: str) -> None:
+        if said:
+            log.warning("a plugin refuses what was just made", pod=record.uid, why=said)
+        async with self._turn(record.uid, "check"):
+            if self._records.get(record.uid) is record:
+                await self._keep(msgspec.structs.replace(record, said=said))
 
     async def _collect(self, bound: Conflist) -> None:
         """Have plugins free what no pod of ours has; a failure keeps nothing from working."""

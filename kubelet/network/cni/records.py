@@ -50,7 +50,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     address: empty where ADD has not answered. place: device and inode of the namespace, so that
     another one by the same path is not taken for it. marks: what was seen when all was right; none
-    where ADD has not answered. hosts: devices of the node that the result tells of.
+    where ADD has not answered. hosts: devices of the node that the result tells of. said: what the
+    first CHECK since then said, empty where all was right; none: there was none yet.
     """
 
     uid: str
@@ -64,6 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     more: tuple[More, ...] = ()
+    said: str | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -190,12 +190,14 @@ async def test_what_only_a_plugin_can_see_is_mended_by_its_check(bridge: BridgeW
     a = await a_node(bridge, "a")
     wishes = PodWishes("default", "web", "c1", (PortWish("", 8088, "tcp", 80),))
     await a.attach("web", bridge.pod("web"), wishes)
+    assert list(await a.mend()) == []
     bridge.does(bridge.node("a"), "iptables -t nat -F CNI-HOSTPORT-DNAT")
 
     (damage,) = await a.mend()
     assert damage.what.startswith("CNI plugin portmap: CHECK:")
     assert not damage.why
     assert "8088" in bridge.stdout("a", "iptables-save -t nat")
+    assert list(await a.mend()) == []
 
 
 async def test_reset_leaves_no_device_no_route_and_no_record(bridge: BridgeWorld) -> None:
