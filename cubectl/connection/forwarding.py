@@ -13,7 +13,7 @@ from cubectl.connection.transport import ServerAddress, Unreachable
 from cubernetes.client.wire import portforward
 from cubernetes.client.wire.portforward import Ports
 from cubernetes.host.web.duplex import Broken
-from cubernetes.host.web.sockets import READ_BYTES, SocketStream, relay_to_server
+from cubernetes.host.web.sockets import TcpStream, relay_to_server
 from cubernetes.host.web.spdy.frames import Malformed
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, HandshakeRefused, dialled
@@ -115,15 +115,13 @@ class Forwarding:
         """Listen, and return the port, which is free where local is 0. Raises: OSError."""
         shown = local
 
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # In a task of our own: the library's would tell the terminal that it was cancelled.
-            handling = self._handle(Ports(shown, remote), SocketStream(reader, writer))
-            task = asyncio.create_task(handling)
+        def connected(near: TcpStream) -> None:
+            task = asyncio.create_task(self._handle(Ports(shown, remote), near))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        server = await asyncio.start_server(
-            connected, address, local, limit=READ_BYTES, backlog=BACKLOG_MAX
+        server = await asyncio.get_running_loop().create_server(
+            lambda: TcpStream(connected), address, local, backlog=BACKLOG_MAX
         )
         self._servers.append(server)
         name = server.sockets[0].getsockname()
@@ -133,7 +131,7 @@ class Forwarding:
         self._plan.say(f"Forwarding from {host}:{shown} -> {remote}")
         return shown
 
-    async def _handle(self, ports: Ports, near: SocketStream) -> None:
+    async def _handle(self, ports: Ports, near: TcpStream) -> None:
         self._plan.say(f"Handling connection for {ports.local}")
         self._request_count += 1
         request, opened = self._request_count, list[Stream]()

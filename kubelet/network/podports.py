@@ -4,14 +4,14 @@ import asyncio
 import os
 import socket
 
-from cubernetes.host.web.sockets import READ_BYTES, SocketStream
+from cubernetes.host.web.sockets import TcpStream
 from kubelet.network.namespace import inside
 
 CONNECT_DEADLINE_S = 10.0
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 
 
-async def connected(netns: str, port: int) -> SocketStream:
+async def connected(netns: str, port: int) -> TcpStream:
     """Connect to a port of localhost in the network namespace at a path, by IPv4, else by IPv6.
 
     Raises: OSError: why neither of them answers.
@@ -25,7 +25,7 @@ async def connected(netns: str, port: int) -> SocketStream:
     raise OSError("; ".join(whys))
 
 
-async def connected_at(netns: str, address: str, port: int) -> SocketStream:
+async def connected_at(netns: str, address: str, port: int) -> TcpStream:
     """Connect to a pod's own address from inside its network: what listens there for others.
 
     Raises: OSError: why it does not answer.
@@ -41,7 +41,7 @@ def _why(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else "no answer in time"
 
 
-async def _connected_by(netns: str, family: int, host: str, port: int) -> SocketStream:
+async def _connected_by(netns: str, family: int, host: str, port: int) -> TcpStream:
     """Raises: OSError."""
     with inside(netns):
         plain = socket.socket(family, socket.SOCK_STREAM)
@@ -49,9 +49,10 @@ async def _connected_by(netns: str, family: int, host: str, port: int) -> Socket
         plain.setblocking(False)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         async with asyncio.timeout(CONNECT_DEADLINE_S):
-            await asyncio.get_running_loop().sock_connect(plain, (host, port))
-            reader, writer = await asyncio.open_connection(sock=plain, limit=READ_BYTES)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(plain, (host, port))
+            _, stream = await loop.create_connection(TcpStream, sock=plain)
     except BaseException:
         plain.close()
         raise
-    return SocketStream(reader, writer)
+    return stream

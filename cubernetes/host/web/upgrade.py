@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 from cubernetes.host.web.duplex import Broken, Duplex
 from cubernetes.host.web.httpserver import Connection
 from cubernetes.host.web.messages import Upgrade
-from cubernetes.host.web.sockets import keep_alive
+from cubernetes.host.web.sockets import keep_alive, read_buffered
 from cubernetes.host.web.transfer import break_off
 
 # Reading stops when so much has come and was not taken.
@@ -104,6 +104,7 @@ def upgraded_stream(answer: aiohttp.ClientResponse) -> ByteStream:
         keep_alive(protocol.transport)
     _leave_http(protocol)
     protocol.set_parser(_Feed(reader), reader)
+    read_buffered(protocol.transport, protocol)
     return ByteStream(protocol, reader, answer)
 
 
@@ -168,6 +169,7 @@ async def switched(
     reader = _reader_of(protocol)
     _leave_http(protocol)
     protocol.set_parser(_Feed(reader))
+    read_buffered(protocol.transport, protocol)
     return outgoing, ByteStream(protocol, reader)
 
 

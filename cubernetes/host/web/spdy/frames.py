@@ -16,7 +16,8 @@ from cubernetes.host.web.spdy.dictionary import DICTIONARY
 VERSION = 3
 FIN = 0x01
 HEAD_BYTES = 8
-DATA_BYTES_MAX = 32 * 1024
+# A frame costs each hop a turn of its loop, whatever is in it.
+DATA_BYTES_MAX = 128 * 1024
 # What may come in one frame: a client's data in pieces of its own choice, and headers.
 FRAME_BYTES_MAX = 1024 * 1024
 CONTROL_BYTES_MAX = 16 * 1024

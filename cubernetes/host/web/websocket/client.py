@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.sockets import shared_buffer
 from cubernetes.host.web.websocket.frames import Malformed, Message, Opcode, Reader, frame_of
 
 # How long the other side may take to answer a close.
@@ -48,7 +49,7 @@ class Dial:
     deadline_s: float = 30.0
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """What comes of a connection: a head of HTTP first, then frames."""
 
     _transport: asyncio.Transport
@@ -67,6 +68,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return shared_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(shared_buffer()[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         if self.why_over:
@@ -131,6 +138,8 @@ class Connection(asyncio.Protocol):
         """Send bytes, and return as soon as there is room for more. Raises: Broken."""
         if not self.why_over:
             self._transport.write(piece)
+            if self._transport.is_closing():
+                await asyncio.sleep(0)  # the loop is about to tell why
             await self._has_room.wait()
         if self.why_over:
             raise Broken(f"the connection broke: {self.why_over}")

@@ -7,6 +7,7 @@ import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from cubernetes.host.web.duplex import Broken
+from cubernetes.host.web.sockets import read_buffered
 from cubernetes.host.web.upgrade import keep_switched
 from cubernetes.host.web.websocket.frames import MESSAGE_BYTES_MAX
 
@@ -61,6 +62,7 @@ class WebSocket:
     async def open(self) -> None:
         keep_switched(self._incoming)
         await self.answer.prepare(self._incoming)
+        read_buffered(self._incoming.transport, self._incoming.protocol)
 
     async def read(self, silence_s: float | None = None) -> bytes | None:
         """Return the next message; see Duplex. Without a word, or a ping, for silence_s it is over.

@@ -24,7 +24,7 @@ from cubernetes.client.wire.channels import Channel
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request
-from cubernetes.host.web.sockets import SocketStream
+from cubernetes.host.web.sockets import TcpStream
 from cubernetes.host.web.tls import server_tls
 from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, dialled
 from kubelet.keptlogs.shelf import KeptLogs
@@ -159,13 +159,13 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
         machine.close()
 
 
-async def connected_here(netns: str, port: int) -> SocketStream:
+async def connected_here(netns: str, port: int) -> TcpStream:
     """Connect to a port of this machine: a fake container has no network of its own."""
     assert netns
     return await connected(OWN, port)
 
 
-async def connected_at_here(netns: str, address: str, port: int) -> SocketStream:
+async def connected_at_here(netns: str, address: str, port: int) -> TcpStream:
     assert netns
     return await connected_at(OWN, address, port)
 

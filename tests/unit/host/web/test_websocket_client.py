@@ -47,6 +47,9 @@ class Played(asyncio.Transport):
         assert not self.is_closed, "asyncio's own breaks where it is closed twice"
         self.is_closed = True
 
+    def is_closing(self) -> bool:
+        return self.is_closed
+
 
 def a_server_frame(opcode: int, content: bytes) -> bytes:
     if len(content) < 126:
