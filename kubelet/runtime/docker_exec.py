@@ -6,6 +6,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,8 +215,12 @@ class _Streams:
     def _outputs(self, piece: bytes) -> Iterator[Output]:
         if self._frames is None:
             return iter((Output(is_stderr=False, text=piece),))
+        # The engine frames each write of the command; who reads has no use for so many.
         numbered = self._frames.feed_numbered(piece)
-        return (Output(number == STDERR, text) for number, text in numbered)
+        streams = groupby(numbered, key=itemgetter(0))
+        return (
+            Output(number == STDERR, b"".join(map(itemgetter(1), of))) for number, of in streams
+        )
 
 
 class DockerAttachment(_Streams):

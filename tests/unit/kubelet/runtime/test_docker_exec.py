@@ -154,3 +154,37 @@ async def test_what_was_noted_and_never_started_is_forgotten(tmp_path: Path) -> 
 def test_a_note_that_was_cut_off_names_no_process(text: str) -> None:
     assert note_of(text) == Note("c1")
     assert note_of("c1\n12 345\n") == Note("c1", Process(12, 345))
+
+
+class Speaking(Engine):
+    """Says these pieces on the command's connection."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(0)
+        self._pieces: list[bytes | None] = [*pieces, None]
+
+    @asynccontextmanager
+    async def hijack(self, target: str, body: object) -> AsyncIterator[Any]:
+        yield self
+
+    async def read(self) -> bytes | None:
+        return self._pieces.pop(0)
+
+
+def framed(number: int, text: bytes) -> bytes:
+    return bytes((number, 0, 0, 0)) + len(text).to_bytes(4) + text
+
+
+async def test_what_comes_at_once_of_one_stream_is_one_piece_and_the_order_stays(
+    tmp_path: Path,
+) -> None:
+    said = framed(1, b"one ") + framed(1, b"two ") + framed(2, b"oh") + framed(1, b"three")
+    engine: Any = Speaking(said[:-2], said[-2:])
+    one = DockerExecution(engine, QuickClock(), Notes(Threads(), tmp_path), "e1", Note("c1"))
+    await one.start(is_terminal=False)
+    told = []
+    while (output := await one.read()) is not None:
+        told.append((output.is_stderr, output.text))
+    assert told == [(False, b"one two "), (True, b"oh"), (False, b"thr"), (False, b"ee")]
+    engine.told = {"Running": False, "ExitCode": 0}
+    await one.end()
