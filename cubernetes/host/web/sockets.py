@@ -5,7 +5,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from cubernetes.host.web.duplex import Broken, Duplex
 from cubernetes.host.web.keepalive import KEEPALIVE
@@ -54,6 +54,10 @@ class Buffered(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._inner.data_received(bytes(shared_buffer()[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Take what a loop reads that has begun to read in the other way."""
+        self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
         is_kept: bool | None = self._inner.eof_received()
@@ -121,8 +125,8 @@ class TcpStream(asyncio.BufferedProtocol):
         self._why_broken = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  it is one of TCP
-        self._transport = transport
+        # The programs' loop makes transports of its own, which are no heirs of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._made(self)
 
     def get_buffer(self, _sizehint: int) -> memoryview:

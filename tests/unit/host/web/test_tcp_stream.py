@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Coroutine
 
 import pytest
+import uvloop
 
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.sockets import UNREAD_BYTES_MAX, TcpStream
@@ -16,9 +17,15 @@ COUNT = 40
 DEADLINE_S = 60.0
 
 
-@pytest.fixture
-async def ends() -> AsyncIterator[tuple[TcpStream, TcpStream]]:
-    """Both ends of a connection."""
+type Run = Callable[[Coroutine[None, None, None]], None]
+type Scenario = Callable[[TcpStream, TcpStream], Coroutine[None, None, None]]
+
+# The command line's loop, and that of the programs.
+pytestmark = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+
+
+async def with_ends(scenario: Scenario) -> None:
+    """Play a scenario with both ends of a connection."""
     loop = asyncio.get_running_loop()
     made: list[TcpStream] = []
     for one in socket.socketpair():
@@ -26,7 +33,7 @@ async def ends() -> AsyncIterator[tuple[TcpStream, TcpStream]]:
         _, stream = await loop.create_connection(TcpStream, sock=one)
         made.append(stream)
     async with asyncio.timeout(DEADLINE_S):
-        yield made[0], made[1]
+        await scenario(made[0], made[1])
     for stream in made:
         stream.abort()
 
@@ -44,51 +51,51 @@ async def given(stream: TcpStream) -> None:
     await stream.finish()
 
 
-async def test_both_directions_at_once_lose_nothing_and_end_one_by_one(
-    ends: tuple[TcpStream, TcpStream],
-) -> None:
-    """Both ends read into the same buffer of the loop."""
-    near, far = ends
-    told = await asyncio.gather(all_of(near), all_of(far), given(near), given(far))
-    wanted = hashlib.sha256(PIECE * COUNT).digest()
-    assert [hashlib.sha256(one).digest() for one in told[:2]] == [wanted, wanted]
-    assert await near.read() is None
+def test_both_directions_at_once_lose_nothing_and_end_one_by_one(run: Run) -> None:
+    async def scenario(near: TcpStream, far: TcpStream) -> None:
+        """Both ends read into the same buffer of the loop."""
+        told = await asyncio.gather(all_of(near), all_of(far), given(near), given(far))
+        wanted = hashlib.sha256(PIECE * COUNT).digest()
+        assert [hashlib.sha256(one).digest() for one in told[:2]] == [wanted, wanted]
+        assert await near.read() is None
+
+    run(with_ends(scenario))
 
 
-async def test_after_its_end_a_side_still_hears_the_other(
-    ends: tuple[TcpStream, TcpStream],
-) -> None:
-    near, far = ends
-    await near.finish()
-    assert await far.read() is None
-    await far.write(b"the rest")
-    assert await near.read() == b"the rest"
+def test_after_its_end_a_side_still_hears_the_other(run: Run) -> None:
+    async def scenario(near: TcpStream, far: TcpStream) -> None:
+        await near.finish()
+        assert await far.read() is None
+        await far.write(b"the rest")
+        assert await near.read() == b"the rest"
+
+    run(with_ends(scenario))
 
 
-async def test_who_does_not_read_holds_up_the_other_side(
-    ends: tuple[TcpStream, TcpStream],
-) -> None:
-    near, far = ends
-    giving = asyncio.create_task(given(near))
-    done, _ = await asyncio.wait((giving,), timeout=0.5)
-    assert not done
-    first = await far.read()
-    assert first is not None
-    assert len(first) <= UNREAD_BYTES_MAX
-    assert first + await all_of(far) == PIECE * COUNT
-    await giving
-
-
-async def test_what_is_broken_off_is_told_on_both_sides(
-    ends: tuple[TcpStream, TcpStream],
-) -> None:
-    near, far = ends
-    giving = asyncio.create_task(given(near))
-    await far.read()
-    far.abort()
-    with pytest.raises(Broken):
+def test_who_does_not_read_holds_up_the_other_side(run: Run) -> None:
+    async def scenario(near: TcpStream, far: TcpStream) -> None:
+        giving = asyncio.create_task(given(near))
+        done, _ = await asyncio.wait((giving,), timeout=0.5)
+        assert not done
+        first = await far.read()
+        assert first is not None
+        assert len(first) <= UNREAD_BYTES_MAX
+        assert first + await all_of(far) == PIECE * COUNT
         await giving
-    with pytest.raises(Broken):
-        await near.write(b"more")
-    with pytest.raises(Broken):
-        await asyncio.wait_for(all_of(far), DEADLINE_S)
+
+    run(with_ends(scenario))
+
+
+def test_what_is_broken_off_is_told_on_both_sides(run: Run) -> None:
+    async def scenario(near: TcpStream, far: TcpStream) -> None:
+        giving = asyncio.create_task(given(near))
+        await far.read()
+        far.abort()
+        with pytest.raises(Broken):
+            await giving
+        with pytest.raises(Broken):
+            await near.write(b"more")
+        with pytest.raises(Broken):
+            await asyncio.wait_for(all_of(far), DEADLINE_S)
+
+    run(with_ends(scenario))
