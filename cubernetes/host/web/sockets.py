@@ -2,10 +2,10 @@
 
 import asyncio
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 from cubernetes.host.web.duplex import Broken, Duplex
 from cubernetes.host.web.keepalive import KEEPALIVE
@@ -27,19 +27,20 @@ def keep_alive(transport: asyncio.BaseTransport) -> None:
         sock.setsockopt(level, option, value)
 
 
-_shared = threading.local()
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
 def shared_buffer() -> memoryview:
-    """Return the buffer of this thread's loop; what is in it is another connection's soon.
+    """Return the buffer of this loop; what is in it is another connection's soon.
 
     The library makes an object of 256 KiB for each read and each record of TLS, and cuts it down
     to what has come. This one is there already, takes as many records as there are, and what has
     come is copied once. Filling and taking are one step of the loop.
     """
-    found: memoryview | None = getattr(_shared, "buffer", None)
+    loop = asyncio.get_running_loop()
+    found = _shared.get(loop)
     if found is None:
-        found = _shared.buffer = memoryview(bytearray(BUFFER_BYTES))
+        found = _shared[loop] = memoryview(bytearray(BUFFER_BYTES))
     return found
 
 
