@@ -214,9 +214,10 @@ class CniNetwork:
             known = [self._records[uid] for uid in sorted(self._wired & self._records.keys())]
             whole = [one for one in known if one.address]
             looks = await off(self._blocking, looks_of, whole, self._netns)
-        for uid, look in looks.items():
-            if look.lost:
-                found += await self._mended(uid, ", ".join(look.lost))
+        for one in whole:
+            look = looks.get(one.uid)
+            if look is not None and look.lost:
+                found += await self._mended(one, ", ".join(look.lost))
         return found + await self._check_next(looks)
 
     def _where(self, space: Space) -> list[Damage]:
@@ -257,10 +258,10 @@ class CniNetwork:
         await self._blocking.run(RECORD, partial(self._disk.remove_record, record.uid))
         return ""
 
-    async def _add(self, wanted: Record) -> IPv4Address:
+    async def _add(self, wanted: Record, *, is_again: bool = False) -> IPv4Address:
         """Have the plugins wire a pod. What they are asked is on disk first, as what may be half.
 
-        Raises: PluginFailed, NetworkTrouble.
+        is_again: it was damaged. Raises: PluginFailed, NetworkTrouble.
         """
         looking = off(self._blocking, names_at, self._netns)
         before, *_ = await asyncio.gather(looking, self._keep(wanted), self.recorded())
@@ -284,8 +285,39 @@ class CniNetwork:
             hosts=hosts,
             more=more,
         )
+        if is_again or self._may_be_refused(wanted):
+            refused = await self._refusal(done) or ""
+            if refused:
+                log.warning("a plugin refuses what was just made", pod=wanted.uid, why=refused)
+            done = msgspec.structs.replace(done, refused=refused)
         await self._keep(done)
         return address
+
+    def _may_be_refused(self, wanted: Record) -> bool:
+        """Whether CHECK is worth its processes before a pod is told to be wired.
+
+        It is for pods that ask for more than an interface, and for all where one was refused that
+        did not.
+        """
+        known = self._records.values()
+        return wanted.asks_more or any(one.refused and not one.asks_more for one in known)
+
+    async def _refusal(self, record: Record) -> str | None:
+        """Have the plugins check a pod; return what they say against it, none: nobody can tell.
+
+        What cannot be checked may be whole: only a plugin's own word counts.
+        """
+        conflist = record.conflist
+        if record.result is None or not conflist.checks or not self._conflist.checks:
+            return None
+        try:
+            await self._plugins.check(conflist, record.attachment(record.netns), record.result)
+        except (PluginFailed, OSError) as error:
+            if isinstance(error, PluginFailed) and error.is_its_word:
+                return str(error)
+            log.warning("pod not checked", pod=record.uid, why=error)
+            return None
+        return ""
 
     async def _add_more(
         self, wanted: Record, hosts: tuple[str, ...]
@@ -325,18 +357,19 @@ class CniNetwork:
         finally:
             await self._plugins.delete(record.conflist, record.attachment(netns), record.result)
 
-    async def _mended(self, uid: str, what: str) -> list[Damage]:
+    async def _mended(self, record: Record, what: str) -> list[Damage]:
         """Have a pod taken off and wired again; tell it, and why it could not be."""
+        uid = record.uid
         try:
             async with self._turn(uid, "mend"):
-                record = self._records.get(uid)
-                if record is None or not record.address:
+                # What was seen of an attachment is nothing to the one that came after it.
+                if self._records.get(uid) is not record:
                     return []
                 await self._take_back(record)
                 more = tuple(msgspec.structs.replace(one, result=None) for one in record.more)
                 asked = msgspec.structs.replace(record, result=None, more=more)
-                empty = msgspec.structs.replace(asked, marks=(), said=None)
-                await self._add(empty)
+                empty = msgspec.structs.replace(asked, marks=(), refused="")
+                await self._add(empty, is_again=True)
         except NetworkTrouble as error:
             return [Damage(what, uid, why=str(error))]
         return [Damage(what, uid)]
@@ -344,39 +377,24 @@ class CniNetwork:
     async def _check_next(self, looks: Mapping[str, Look]) -> list[Damage]:
         """Have the plugins check one pod: at each look the next, for each check is processes.
 
-        The first CHECK of a pod is what later ones are compared with, as its marks are: there are
-        plugins that refuse what they have just made (Debian's portmap, where there are ip6tables).
+        There are plugins that refuse what they have just made (Debian's portmap, where there are
+        ip6tables). So words that CHECK said right after ADD are no damage, until it once says none.
         """
         whole = sorted(uid for uid, look in looks.items() if look.is_whole)
         if not whole or not self._conflist.checks:
             return []
-        fresh = [uid for uid in whole if (one := self._records.get(uid)) and one.said is None]
-        turns = fresh or whole
-        self._checked = next((uid for uid in turns if uid > self._checked), turns[0])
+        # Also one that cannot be checked has had its turn.
+        self._checked = next((uid for uid in whole if uid > self._checked), whole[0])
         record = self._records.get(self._checked)
-        if record is None or record.result is None:
+        said = await self._refusal(record) if record is not None else None
+        if record is None or said is None or said == record.refused:
             return []
-        try:
-            attachment = record.attachment(record.netns)
-            await self._plugins.check(record.conflist, attachment, record.result)
-            said = ""
-        except (PluginFailed, OSError) as error:
-            if not isinstance(error, PluginFailed) or not error.is_its_word:
-                # What cannot be checked may be whole: only its own word has a pod rewired.
-                log.warning("pod not checked", pod=record.uid, why=error)
-                return []
-            said = str(error)
-        if record.said is None:
-            await self._keep_first(record, said)
-            return []
-        return await self._mended(record.uid, said) if said not in ("", record.said) else []
-
-    async def _keep_first(self, record: Record, said: str) -> None:
         if said:
-            log.warning("a plugin refuses what was just made", pod=record.uid, why=said)
+            return await self._mended(record, said)
         async with self._turn(record.uid, "check"):
             if self._records.get(record.uid) is record:
-                await self._keep(msgspec.structs.replace(record, said=said))
+                await self._keep(msgspec.structs.replace(record, refused=""))
+        return []
 
     async def _collect(self, bound: Conflist) -> None:
         """Have plugins free what no pod of ours has; a failure keeps nothing from working."""

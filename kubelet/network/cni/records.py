@@ -50,8 +50,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     address: empty where ADD has not answered. place: device and inode of the namespace, so that
     another one by the same path is not taken for it. marks: what was seen when all was right; none
-    where ADD has not answered. hosts: devices of the node that the result tells of. said: what the
-    first CHECK since then said, empty where all was right; none: there was none yet.
+    where ADD has not answered. hosts: devices of the node that the result tells of. refused: what
+    CHECK said against it right after ADD; empty where that was nothing, or was not asked.
     """
 
     uid: str
@@ -65,7 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     marks: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     more: tuple[More, ...] = ()
-    said: str | None = None
+    refused: str = ""
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -75,6 +75,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def conflist(self) -> Conflist:
         return conflist_in(self.config)
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether plugins were asked for ports of the node or rates."""
+        return any(self.runtime.get(one) for one in ("portMappings", "bandwidth"))
 
     def attachment(self, netns: str) -> Attachment:
         """Return what a plugin is to be told, with the namespace by this path."""
