@@ -134,7 +134,8 @@ class Machine:
 def this_machine(settings: KubeletSettings, env: Env) -> Machine:
     root = Path(settings.root)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    runtime = RUNTIMES[settings.runtime](env, Path(settings.runtime_socket), root)
+    socket, run = Path(settings.runtime_socket), Path(settings.run)
+    runtime = RUNTIMES[settings.runtime](env, socket, root, run)
     groups = GroupReader(Path("/proc"), CGROUP_ROOT)
     return Machine(
         runtime=runtime,

@@ -34,6 +34,8 @@ class KubeletSettings(Settings, frozen=True, kw_only=True):
     serving: ServingSettings | None = None
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     root: str = "/var/lib/cubernetes/kubelet"
+    # In memory: empty after each boot.
+    run: str = "/run/cubernetes/kubelet"
     # Volumes that are made for claims: one folder each.
     volumes_root: str = LOCAL_FOLDERS
     runtime: str = "docker"

@@ -61,9 +61,10 @@ class SystemCommands:
                 child = _Child(argv, given)
         except OSError as error:
             raise CommandFailed(argv, None, str(error)) from error
+        reads = [asyncio.ensure_future(_read(one)) for one in child.outputs]
         try:
             async with asyncio.timeout(deadline_s):
-                stdout, stderr = await asyncio.gather(*(_read(one) for one in child.outputs))
+                stdout, stderr = await asyncio.gather(*reads)
                 await child.ended.wait()
         except TimeoutError as error:
             said = f"no end after {deadline_s} s"
@@ -72,6 +73,8 @@ class SystemCommands:
             said = f"more than {OUTPUT_BYTES_MAX} bytes of output"
             raise CommandFailed(argv, None, said) from error
         finally:
+            for each in reads:
+                each.cancel()  # a child of the command's may hold an output yet
             # Also when the caller is cancelled: a command never outlives who asked for it.
             if not child.ended.is_set():
                 await child.kill()

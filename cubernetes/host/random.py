@@ -10,7 +10,11 @@ class Rng(Protocol):
     """Where identities and jitter come from."""
 
     def fraction(self) -> float:
-        """Return a number in [0, 1)."""
+        """Return a number in [0, 1), to spread pauses and choices: it can be guessed."""
+        ...
+
+    def below(self, limit: int) -> int:
+        """Return a whole number in [0, limit) that nobody can guess, as far as this source can."""
         ...
 
     def uuid(self) -> str:
@@ -31,10 +35,9 @@ VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 class SystemRng:
-    """Identities are unpredictable, from the operating system; fractions differ, and no more.
+    """Unpredictable, from the operating system, but for fractions.
 
-    A fraction spreads pauses and choices among equals. Each write of the API draws one, and the
-    system's own took 11 us.
+    Each write of the API draws a fraction, and the system's own took 11 us.
     """
 
     def __init__(self) -> None:
@@ -43,6 +46,9 @@ class SystemRng:
 
     def fraction(self) -> float:
         return self._random.random()
+
+    def below(self, limit: int) -> int:
+        return secrets.randbelow(limit)
 
     def uuid(self) -> str:
         # As str(uuid.uuid4()), at a third of its cost: each call of a function has one.
@@ -62,6 +68,9 @@ class SeededRng:
 
     def fraction(self) -> float:
         return self._random.random()
+
+    def below(self, limit: int) -> int:
+        return self._random.randrange(limit)
 
     def uuid(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))

@@ -72,16 +72,17 @@ log = Log(__name__)
 
 
 class DockerRuntime:
-    """One Docker engine as a runtime. cgroup_root is the group that all pods' groups are in.
+    """One Docker engine as a runtime; cgroup_root: the group that all pods' groups are in.
 
-    folder: has the files that sandboxes have mounted, and notes of commands that run.
+    folder: has the files that sandboxes have mounted; run: notes of commands, until the next boot.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  a machine is told whole, and tests shorten some of it
         self,
         env: Env,
         socket: Path,
         folder: Path,
+        run: Path,
         *,
         cgroup_root: str = CGROUP_ROOT,
         pull_silence_s: float = PULL_SILENCE_S,
@@ -90,18 +91,17 @@ class DockerRuntime:
         self._clock, self._proc, self._cgroup_root = env.clock, proc, cgroup_root
         self._api = DockerApi(socket)
         self._names = NameFiles(env, folder / "names")
-        self._commands = Commands(env, self._api, folder / "commands")
+        self._commands = Commands(env, self._api, run / "commands")
         self._pulls = Pulls(self._api, pull_silence_s)
         self._blocking = env.blocking
         self._witness = Witness(env.clock, env.blocking, proc)
         self._known: dict[str, tuple[str, Container]] = {}  # id -> the list's state, what it is
-        # Containers of which an `oom` event told. Where the event comes after the end, as it may,
-        # the engine's own record of that end goes on to deny it.
+        # Of which an `oom` event told. Where it comes after the end, the engine's record denies it.
         self._oom_killed: set[str] = set()
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._about: words.Json = {}
-        own = ((proc / "self" / one).read_text() for one in ("status", "oom_score_adj"))
+        own = [(proc / "self" / one).read_text() for one in ("status", "oom_score_adj")]
         self._oom_floor = oom_score_floor(*own)
 
     async def version(self) -> RuntimeVersion:

@@ -62,8 +62,8 @@ class Note(NamedTuple):
 class Notes:
     """A file for each command from before its start to after its end, by the id of its exec.
 
-    So a driver finds what one before it has left, which was killed. Nothing is synced: what cuts
-    the power of the disk ends the commands as well. A disk that refuses holds up no command.
+    So a driver finds what one before it has left, which was killed. The folder is in memory: what
+    cuts the power ends the commands as well, and no disk holds up a probe.
     """
 
     def __init__(self, blocking: Blocking, folder: Path) -> None:
@@ -106,8 +106,11 @@ def append_line(file: Path, text: str) -> None:
 
 def notes_in(folder: Path) -> dict[str, Note]:
     """Return the note of each file; the last line may have been cut off."""
-    files = sorted(folder.iterdir()) if folder.exists() else []
-    return {one.name: note_of(one.read_text()) for one in files}
+    found: dict[str, Note] = {}
+    for one in sorted(folder.iterdir()) if folder.exists() else []:
+        with suppress(FileNotFoundError):  # its command has ended meanwhile
+            found[one.name] = note_of(one.read_text())
+    return found
 
 
 def note_of(text: str) -> Note:
@@ -130,7 +133,11 @@ class Commands:
         try:
             made = await self._api.call("POST", path, body=exec_body(spec))
             one = self._execution(made["Id"], Note(container_id))
-            await self._notes.begin(made["Id"], container_id)
+            try:
+                await self._notes.begin(made["Id"], container_id)
+            except asyncio.CancelledError:
+                await one.forget()  # nobody has started it, and nobody will
+                raise
             await one.start(is_terminal=spec.tty)
         except EngineError as refused:
             reason = REASONS.get(refused.status, "ExecError")
@@ -297,7 +304,7 @@ class DockerExecution(_Streams):
                 await self.end()
             raise
         except EngineError:
-            await self._forget()
+            await self.forget()
             raise
         self._learning = asyncio.create_task(self._learn())
 
@@ -311,7 +318,8 @@ class DockerExecution(_Streams):
             if self._process.pid:
                 await self._notes.learn(self._id, self._process)
 
-    async def _forget(self) -> None:
+    async def forget(self) -> None:
+        """Take its note away: it is over, or was never started."""
         await self._notes.end(self._id)
         self._notes.let_go(self._id)
 
@@ -349,7 +357,7 @@ class DockerExecution(_Streams):
             raise
         if not found:  # with its container, or with what an engine that died had known
             await self._kill_unknown()
-        await self._forget()
+        await self.forget()
 
     async def _ended(self) -> Json:
         """End it, and return what the engine says of it then. Raises: RuntimeTrouble."""

@@ -22,7 +22,7 @@ async def asked(query: Query, upstream: Upstream, env: Env, *, is_stream: bool) 
 
     Raises: OSError, TimeoutError: it cannot be reached, or says nothing of use in time.
     """
-    question = question_for(query, int(env.rng.fraction() * 65536))
+    question = question_for(query, env.rng.below(1 << 16))
     async with asyncio.timeout(DEADLINE_S):
         if is_stream:
             return await _by_stream(question, upstream)

@@ -44,6 +44,7 @@ SIGNS = {
     ".ci": "What a machine runs on every change.",
     "bench": "How fast it is: one command each, figures as JSON.",
     "bench/ground": "What the benches share: servers and labs to measure, loads, reports.",
+    "bench/scale": "What the API server costs by how much it holds.",
     "bench/tsdb": "The time-series store against its peers.",
     "docs": "Papers: this map, the style, and why hard choices were made as they were.",
     "docs/decisions": "One page for each choice that was hard; superseded pages stay, marked.",

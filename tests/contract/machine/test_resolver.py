@@ -16,6 +16,7 @@ from cubernetes.api.meta import replaced
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.blocking import Key
 from cubernetes.host.env import Env
+from cubernetes.host.random import SystemRng
 from cuberoot import pki
 from resolver import run as resolver_run
 from resolver.answers.zone import Zone
@@ -155,6 +156,20 @@ async def test_names_of_others_are_asked_once_and_kept_in_the_spelling_of_each_c
         assert (first.header.id, str(first.q.qname)) == (1, "Example.com.")
         assert (again.header.id, str(again.q.qname)) == (2, "eXample.COM.")
         assert server.asked == ["Example.com."]
+
+
+async def test_nobody_can_work_out_the_number_of_the_next_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server sees the numbers of those that it is asked; others get other questions."""
+
+    def guessed(_: SystemRng) -> float:
+        raise AssertionError("a fraction is drawn, which can be guessed from those before")
+
+    monkeypatch.setattr(SystemRng, "fraction", guessed)
+    async with other(address) as (_, upstream), resolver(a_zone(), upstream) as port:
+        answer = await by_datagram(port, question("Example.com."))
+    assert [str(one.rdata) for one in answer.rr] == ["192.0.2.1"]
 
 
 async def test_a_name_server_that_is_silent_or_forged_gives_way_to_the_next() -> None:

@@ -356,9 +356,8 @@ async def test_a_registry_with_a_login_gives_its_images_to_who_has_it_and_to_nob
 
 
 async def test_a_pull_that_gets_nowhere_is_given_up(docker: DockerWorld) -> None:
-    driver = DockerRuntime(
-        Env(), docker.engine.socket, docker.engine.folder / "kubelet", pull_silence_s=1.0
-    )
+    folder, run = docker.engine.folder / "kubelet", docker.engine.folder / "run"
+    driver = DockerRuntime(Env(), docker.engine.socket, folder, run, pull_silence_s=1.0)
     async with tiny_registry() as registry, asyncio.timeout(60):
         with pytest.raises(RuntimeTrouble, match="no progress") as trouble:
             await driver.pull(f"{registry}/stuck:1")

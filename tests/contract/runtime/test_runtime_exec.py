@@ -211,7 +211,7 @@ async def test_a_command_dies_that_kubelet_and_engine_have_both_left(docker: Doc
     driver = docker.driver()
     container = await a_running(docker, driver)
     await driver.exec(container.id, ExecSpec(SLEEP))
-    notes = docker.engine.folder / "kubelet/commands"
+    notes = docker.engine.folder / "run/commands"
 
     async def learnt() -> int | None:
         (file,) = notes.iterdir()

@@ -128,8 +128,8 @@ class DockerWorld:
 
     def driver(self) -> DockerRuntime:
         engine = self.engine
-        folder = engine.folder / "kubelet"
-        return DockerRuntime(Env(), engine.socket, folder, cgroup_root=engine.cgroup_root)
+        folder, run = engine.folder / "kubelet", engine.folder / "run"
+        return DockerRuntime(Env(), engine.socket, folder, run, cgroup_root=engine.cgroup_root)
 
     def image(self, program: str) -> str:
         return "busybox:1"

@@ -12,7 +12,7 @@ import pytest
 from cubernetes.host.blocking import Threads
 from cubernetes.host.clock import SystemClock
 from kubelet.runtime.docker_api import EngineError
-from kubelet.runtime.docker_exec import DockerExecution, Note, Notes, Process, note_of
+from kubelet.runtime.docker_exec import DockerExecution, Note, Notes, Process, note_of, notes_in
 from kubelet.runtime.driver import RuntimeDown
 
 DEADLINE_S = 60.0
@@ -188,3 +188,9 @@ async def test_what_comes_at_once_of_one_stream_is_one_piece_and_the_order_stays
     assert told == [(False, b"one two "), (True, b"oh"), (False, b"thr"), (False, b"ee")]
     engine.told = {"Running": False, "ExitCode": 0}
     await one.end()
+
+
+def test_a_note_that_goes_while_notes_are_read_keeps_back_no_other(tmp_path: Path) -> None:
+    (tmp_path / "e1").symlink_to(tmp_path / "gone")
+    (tmp_path / "e2").write_text("c2\n")
+    assert notes_in(tmp_path) == {"e2": Note("c2")}
