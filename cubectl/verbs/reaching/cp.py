@@ -13,7 +13,7 @@ from contextlib import suppress
 from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 from posixpath import basename, dirname, normpath
-from typing import NamedTuple, Self
+from typing import IO, NamedTuple, Self
 
 from cubectl.objects.targets import pod_called
 from cubectl.output.printers import safe, safe_lines
@@ -252,6 +252,22 @@ class Member(tarfile.TarInfo):
         return member
 
 
+class Sent(tarfile.TarFile):
+    """An archive that is written; of a socket the library makes nothing, and says nothing."""
+
+    def gettarinfo(
+        self,
+        name: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+        arcname: str | None = None,
+        fileobj: IO[bytes] | None = None,
+    ) -> tarfile.TarInfo:
+        if made := super().gettarinfo(name, arcname, fileobj):
+            return made
+        socket = tarfile.TarInfo(arcname or "")
+        socket.type = tarfile.FIFOTYPE  # as little a file as a pipe is
+        return socket
+
+
 class Packing:
     """Writes a file or a folder as a tar, under another name and as nobody's."""
 
@@ -264,7 +280,7 @@ class Packing:
         try:
             with (
                 os.fdopen(self._writer, "wb") as file,
-                tarfile.open(
+                Sent.open(
                     fileobj=counted(file, self._progress),
                     mode="w|",
                     format=tarfile.GNU_FORMAT,

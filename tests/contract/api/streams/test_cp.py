@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import stat
 import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -235,10 +236,13 @@ async def test_what_a_container_says_cannot_command_our_terminal(
     assert [one.code for one in told] == [0, 1]
 
 
-async def test_no_device_or_pipe_goes_into_a_container(world: ExecWorld, tmp_path: Path) -> None:
+async def test_no_device_pipe_or_socket_goes_into_a_container(
+    world: ExecWorld, tmp_path: Path
+) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/file").write_bytes(b"1")
     os.mkfifo(tmp_path / "site/pipe")
+    os.mknod(tmp_path / "site/socket", stat.S_IFSOCK | 0o600)
     (tmp_path / "site/link").symlink_to("/etc/shadow")
     os.link(tmp_path / "site/file", tmp_path / "site/twin")
     program(world, ("test", "-d", "/srv/copy"), Command(exit_code=1))
@@ -247,13 +251,15 @@ async def test_no_device_or_pipe_goes_into_a_container(world: ExecWorld, tmp_pat
     async with asyncio.timeout(DEADLINE_S):
         out, err = await process.communicate()
     assert process.returncode == 0
-    assert b"warning: skipping 'copy/pipe': it is no file, folder or link" in err
+    for left_out in (b"pipe", b"socket"):
+        assert b"warning: skipping 'copy/%b': it is no file, folder or link" % left_out in err
     with tarfile.open(fileobj=io.BytesIO(out)) as tar:
         kinds = {one.name: (one.type, one.linkname) for one in tar}
     assert kinds.pop("copy/link") == (tarfile.SYMTYPE, "/etc/shadow")  # as a link, not followed
     assert set(kinds) == {"copy", "copy/file", "copy/twin"}
-    told = await world.cluster.cubectl("cp", str(tmp_path / "site/pipe"), "web-0:/srv/copy")
-    assert (told.code, "it is no file, folder or link" in told.err) == (1, True)
+    for name in ("pipe", "socket"):
+        told = await world.cluster.cubectl("cp", str(tmp_path / "site" / name), "web-0:/srv/copy")
+        assert (told.code, "it is no file, folder or link" in told.err) == (1, True)
 
 
 async def test_what_is_no_file_is_left_out_and_names_are_as_they_are(
