@@ -40,26 +40,34 @@ class Place[L: (KeptLog, PostMortem)](NamedTuple):
     log: L
 
 
+type Order = tuple[int, str, int]
+
+
 class Newest[L: (KeptLog, PostMortem)]:
     """What nodes have told, as far as there is room; the newest pods and lives are given it first.
 
-    omitted: how many had none.
+    Nothing older than one that had no room is held, however small. omitted: how many had none.
     """
 
     def __init__(self, bytes_max: int = ANSWERS_BYTES_MAX) -> None:
         self._left, self._count, self.omitted = bytes_max, 0, 0
-        self._held: list[tuple[tuple[int, str, int], int, int, Place[L]]] = []
+        self._held: list[tuple[Order, int, int, Place[L]]] = []
+        self._dropped: Order | None = None  # the newest of them
 
     def take(self, node: Node, lives: Sequence[L]) -> None:
         for one in lives:
+            order = (one.made_at, one.uid, one.attempt)
+            if self._dropped is not None and order <= self._dropped:
+                self.omitted += 1
+                continue
             # The same life may be told twice: what is compared behind it must never be equal.
             self._count += 1
             size_bytes = len(codec.encode(one))
-            order = (one.made_at, one.uid, one.attempt)
             heapq.heappush(self._held, (order, self._count, size_bytes, Place(node, one)))
             self._left -= size_bytes
             while self._left < 0:
-                self._left += heapq.heappop(self._held)[2]
+                self._dropped, _, freed_bytes, _ = heapq.heappop(self._held)
+                self._left += freed_bytes
                 self.omitted += 1
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Any
 
 from apiserver.subresources.keptlogs import ANSWERS_BYTES_MAX, Newest, ask, ends_in
@@ -16,14 +17,14 @@ LINES = ("x" * 16_000,) * 20
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def an_end(made_at: int, attempt: int) -> PostMortem:
+def an_end(made_at: int, attempt: int, log: tuple[str, ...] = LINES) -> PostMortem:
     return PostMortem(
         uid=f"u{made_at}",
         made_at=made_at,
         container="main",
         attempt=attempt,
         ended_at=NOON,
-        log=LINES,
+        log=log,
     )
 
 
@@ -68,3 +69,14 @@ def test_the_same_life_may_be_told_by_two_nodes() -> None:
         newest.take(a_node(name), [an_end(1, 0)])
     assert [place.node.metadata.name for place in newest.places] == ["n2", "n1"]
     assert newest.omitted == 0
+
+
+def test_nothing_older_than_what_had_no_room_is_held_whatever_their_sizes_and_their_order() -> None:
+    ends = [an_end(at, 0, ("x" * size,)) for at, size in ((1, 10), (2, 5_000), (3, 3_000), (4, 10))]
+    room_bytes = 6_000
+    for told in permutations(ends):
+        newest = Newest[PostMortem](room_bytes)
+        for one in told:
+            newest.take(a_node("n1"), [one])
+        assert [place.log.made_at for place in newest.places] == [4, 3], told
+        assert newest.omitted == 2
