@@ -42,10 +42,11 @@ def run(options: Namespace, session: Session) -> None:
     try:
         tree = session.api.get(PODS, name, session.namespace)
     except NotFound:
-        lines = list(_gone(name, session.namespace, kept, options.container))
-        if not lines:
-            raise
+        found = list(_gone(name, session.namespace, kept, options.container))
+        lines = [*found, *_unknown(kept)]
         session.out.write("".join(f"{safe(line)}\n" for line in lines))
+        if not found:
+            raise
         return
     pod = codec.served(Pod, tree)
     statuses = _chosen(pod, options.container)
@@ -83,6 +84,10 @@ def _gone(name: str, namespace: str, kept: PostMortemList, container: str) -> It
         yield f"container {one.container}, started again {one.attempt} times, of pod {one.uid}:"
         yield f"  told at {_moment(one.ended_at)}: {one.story}"
         yield from _lines(one.log)
+
+
+def _unknown(kept: PostMortemList) -> Iterator[str]:
+    """Yield what may be kept beside what is told."""
     if kept.silent:
         yield f"{', '.join(kept.silent)} did not answer, and may have more"
     if kept.omitted:

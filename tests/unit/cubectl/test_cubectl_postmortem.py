@@ -99,14 +99,16 @@ def test_more_lines_than_twenty_are_not_shown_and_nothing_commands_a_terminal(
     assert "\x1b" not in shown
 
 
-def kept(*attempts: int, silent: tuple[str, ...] = (), uid: str = "u1") -> list[bytes]:
+def kept(
+    *attempts: int, silent: tuple[str, ...] = (), omitted: int = 0, uid: str = "u1"
+) -> list[bytes]:
     """Return the server's answer on what is kept of lives of `main`."""
     items = tuple(
         PostMortem(uid=uid, made_at=7, container="main", attempt=one, ended_at=AT, story=STORY,
                    log=(f"line of {one}",))
         for one in attempts
     )  # fmt: skip
-    return [codec.encode(PostMortemList(items=items, silent=silent))]
+    return [codec.encode(PostMortemList(items=items, silent=silent, omitted=omitted))]
 
 
 def test_what_the_node_has_kept_of_an_end_stands_in_for_its_event_and_its_log(
@@ -148,6 +150,20 @@ def test_of_a_pod_that_is_gone_its_ends_are_told_and_who_may_know_more(
     ]
     said = run(server, "post-mortem web -c side")
     assert (said.code, "not found" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize("attempts", [(1,), ()])
+def test_what_is_not_told_is_said_also_where_nothing_of_the_container_is(
+    server: TinyServer, monkeypatch: pytest.MonkeyPatch, attempts: tuple[int, ...]
+) -> None:
+    answer = kept(*attempts, silent=("n2",), omitted=3)
+    monkeypatch.setattr("cubectl.api.Api.log", lambda *_, **__: answer)
+    said = run(server, "post-mortem web -c side")
+    assert (said.code, "not found" in said.err) == (1, True)
+    assert said.out.splitlines() == [
+        "n2 did not answer, and may have more",
+        "3 older ones are not told: the answer would be too long",
+    ]
 
 
 def test_a_log_that_may_not_be_read_leaves_the_rest(
