@@ -107,11 +107,15 @@ def test_a_command_is_begun_without_a_copy_of_this_process() -> None:
 async def test_a_command_that_nobody_could_follow_is_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuses(_pid: int) -> int:
+    pids: list[int] = []
+
+    def refuses(pid: int) -> int:
+        pids.append(pid)
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(os, "pidfd_open", refuses)
     with pytest.raises(CommandFailed, match="Too many open files"):
         await SystemCommands().run(["sleep", "60"])
+    (pid,) = pids
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222  it does not wait
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  it does not wait
