@@ -114,8 +114,18 @@ class Cluster:
         return dict(zip(programs, map(int, ended.stdout.split()), strict=True))
 
     async def kill(self, node: str, *programs: str) -> dict[str, int]:
-        """End programs of ours with -9; return their pids. Their supervisor starts them again."""
-        pids = await self.pids_of(node, *programs)
+        """End programs of ours with -9, once they run; return their pids.
+
+        Their supervisor starts them again.
+        """
+        pids: dict[str, int] = {}
+
+        async def run() -> bool:
+            pids.update(await self.pids_of(node, *programs))
+            # One that does not run has the pid 0, and a kill of 0 ends all of whoever asks.
+            return all(pids.values())
+
+        await until(f"{', '.join(programs)} run on {node}", run)
         await self.run(node, ["kill", "-9", *map(str, pids.values())])
         return pids
 

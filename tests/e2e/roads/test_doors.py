@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from cubernetes.api.errors import NotFound
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, ready_pods, until
 from tests.e2e.pods import WEB, pod, until_phase
-from tests.e2e.uses.test_serving import all_ready, created, web
+from tests.e2e.uses.test_serving import all_heard, created, web
 
 pytestmark = [pytest.mark.lab]
 
@@ -160,12 +161,13 @@ async def test_an_address_moves_when_the_node_that_announces_it_loses_power(
             print(f"the address answered again {spent_s:.2f} s after the cut")  # noqa: T201  a figure
             assert spent_s < SILENT_NODE_S
         finally:
+            since = datetime.now(UTC)
             if holder:
                 await cluster.lab.power(holder, "on")
             await client.patch(Node, "n1", "", {"metadata": {"labels": {EXCLUDED: None}}})
             await remove(client, "doors")
             await client.delete(Pod, "doors", "default")
-        await until("all nodes ready", lambda: all_ready(cluster, client), 90)
+            await until("all nodes ready", lambda: all_heard(cluster, client, since), 90)
 
 
 async def _holder_of(cluster: Cluster, outsider: Outsider) -> str:

@@ -1,5 +1,6 @@
 """Names on real nodes: from pods and from the nodes themselves, also without a control plane."""
 
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from cubernetes.api.meta import ObjectMeta
 from cubernetes.client.rest import Client
 from tests.e2e.cluster import CUBEROOT, Cluster, until
 from tests.e2e.pods import SLEEP, logs, made_namespace, pod, removed_namespace, shell, until_phase
-from tests.e2e.uses.test_serving import all_ready
+from tests.e2e.uses.test_serving import all_heard
 
 pytestmark = [pytest.mark.lab]
 
@@ -68,8 +69,9 @@ async def test_w29_a_service_is_found_by_name_from_pods_and_nodes(
         await until("n3's resolver finds the service by itself", partial(is_found, "n3"))
         await until("n2 finds it as before", partial(is_found, "n2"))
     finally:
+        since = datetime.now(UTC)
         await cluster.run("n1", [*CUBEROOT, "start"])
-    await until("all nodes ready", lambda: all_ready(cluster, client), 90)
+        await until("all nodes ready", lambda: all_heard(cluster, client, since), 90)
 
     # An administrator says one more name, to the node's own programs as well.
     config = ConfigMap(

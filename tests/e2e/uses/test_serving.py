@@ -1,11 +1,13 @@
 """Service calls keep being answered, whatever ends and comes back meanwhile."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from cubernetes.api.apps.replicaset import ReplicaSet
 from cubernetes.api.coding import codec
+from cubernetes.api.coordination.lease import NODE_LEASE_NAMESPACE, Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.service import Service
@@ -173,6 +175,24 @@ async def all_ready(cluster: Cluster, client: Client) -> bool:
         return False
 
 
+async def all_heard(cluster: Cluster, client: Client, since: datetime) -> bool:
+    """True where all nodes are ready by what their kubelets said since then, and route again.
+
+    What a Node's status says may be of the life before: it stands until its kubelet says more.
+    """
+    if not await all_ready(cluster, client):
+        return False
+    renewed_at = {
+        one.metadata.name: one.spec.renew_time
+        for one in (await client.list(Lease, NODE_LEASE_NAMESPACE)).items
+    }
+    times = [renewed_at.get(name) for name in cluster.names]
+    if not all(at is not None and at > since for at in times):
+        return False
+    pids = [await cluster.pids_of(name, "kubelet", "proxy") for name in cluster.names]
+    return all(pid for each in pids for pid in each.values())
+
+
 async def containers_of(cluster: Cluster) -> set[str]:
     """Return the ids of all containers that run on the nodes, sandboxes included."""
     ids: set[str] = set()
@@ -215,8 +235,9 @@ async def test_pods_serve_while_the_control_plane_is_stopped_and_all_is_as_befor
         for node in cluster.names:
             answers = await cluster.answers(node, f"http://{served}/", 30)
             assert "" not in answers, f"from {node}"
+        since = datetime.now(UTC)
         await cluster.run("n1", [*CUBEROOT, "start"])
-        await until("all nodes ready", lambda: all_ready(cluster, client))
+        await until("all nodes ready", lambda: all_heard(cluster, client, since), 90)
 
     assert calls.failed_count == 0
     assert await containers_of(cluster) == before
@@ -270,8 +291,9 @@ async def test_w14_a_node_that_loses_power_leaves_the_service_and_its_pods_are_m
 
         await until("its pod made elsewhere", is_replaced)
     finally:
+        since = datetime.now(UTC)
         await cluster.lab.power("n3", "on")
-    await until("all nodes ready", lambda: all_ready(cluster, client), 90)
+        await until("all nodes ready", lambda: all_heard(cluster, client, since), 90)
     argv = ["docker", "ps", "-q", "--filter", "label=cubernetes.io/pod-uid"]
 
     async def is_clean() -> bool:
@@ -326,7 +348,8 @@ async def test_a_node_that_reboots_while_the_control_plane_is_stopped_serves_aga
         spent_s = await until("n2 serves without a control plane", serves)
         print(f"a rebooted node serves without a control plane after {spent_s:.1f} s")  # noqa: T201
     finally:
+        since = datetime.now(UTC)
         await cluster.run("n1", [*CUBEROOT, "start"])
-    await until("all nodes ready", lambda: all_ready(cluster, client))
+        await until("all nodes ready", lambda: all_heard(cluster, client, since), 90)
     pods = {one.metadata.uid for one in await ready_pods(client, "app=web")}
     assert here.metadata.uid in pods

@@ -1,6 +1,8 @@
 """Which node a pod goes to, and what is said where there is none."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from cubernetes.api.condition import Condition
 from cubernetes.api.coordination.lease import Lease
 from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.errors import NotFound
 from cubernetes.api.meta import ObjectMeta, replaced
 from cubernetes.api.scheduling.priorityclass import PriorityClass
 from cubernetes.client.rest import Client
@@ -92,65 +95,81 @@ async def why(kubeconfig: Path, name: str, *suppositions: str) -> list[str]:
     return (await asyncio.to_thread(cubectl, kubeconfig, "why", "pod", name, *words)).splitlines()
 
 
+async def until_says(kubeconfig: Path, name: str, supposition: str, *lines: str) -> None:
+    """Wait until `cubectl why pod` has these lines: a node may have a taint that passes."""
+
+    async def says() -> bool:
+        said = await why(kubeconfig, name, supposition)
+        return any(tuple(said[at : at + len(lines)]) == lines for at in range(len(said)))
+
+    await until(f"{name} is told {lines}", says)
+
+
+@asynccontextmanager
+async def colours_and_misfits(client: Client) -> AsyncIterator[None]:
+    """Two pods that fit nowhere while no node is blue; in the end neither they nor colours stay."""
+    huge = {**shell(SLEEP), "resources": {"limits": {"cpu": "64"}}}
+    blue = {"color": "blue"}
+    try:
+        await labelled(client, "n1", color="red")
+        await client.create(pod("odd", [shell(SLEEP)], namespace="default", nodeSelector=blue))
+        await client.create(pod("huge", [huge], namespace="default"))
+        yield
+    finally:
+        for name in ("odd", "huge"):
+            with suppress(NotFound):
+                await client.delete(Pod, name, "default")
+        for name in ("n1", "n2"):
+            await labelled(client, name, color=None)
+        for name in ("odd", "huge"):
+            await until_gone(client, name, namespace="default")
+
+
 async def test_w17_a_pod_that_fits_nowhere_is_told_why_costs_nothing_and_is_bound_when_it_fits(
     cluster: Cluster, client: Client, kubeconfig: Path
 ) -> None:
-    await labelled(client, "n1", color="red")
-    huge = {"limits": {"cpu": "64"}}
-    wish = pod(
-        "odd",
-        [shell(SLEEP)],
-        namespace="default",
-        nodeSelector={"color": "blue"},
-    )
-    await client.create(wish)
-    await client.create(pod("huge", [{**shell(SLEEP), "resources": huge}], namespace="default"))
+    async with colours_and_misfits(client):
 
-    async def is_told() -> bool:
-        told = [scheduled(await client.get(Pod, name, "default")) for name in ("odd", "huge")]
-        return all(one is not None and one.status == "False" for one in told)
+        async def is_told() -> bool:
+            told = [scheduled(await client.get(Pod, name, "default")) for name in ("odd", "huge")]
+            return all(one is not None and one.status == "False" for one in told)
 
-    await until("both pods are told that they fit nowhere", is_told)
-    odd = scheduled(await client.get(Pod, "odd", "default"))
-    assert odd is not None
-    assert odd.reason == "Unschedulable"
-    for name in cluster.names:
-        assert name in odd.message, odd.message
+        await until("both pods are told that they fit nowhere", is_told)
+        odd = scheduled(await client.get(Pod, "odd", "default"))
+        assert odd is not None
+        assert odd.reason == "Unschedulable"
+        for name in cluster.names:
+            assert name in odd.message, odd.message
 
-    async def is_recorded() -> bool:
-        told = [await records_of(client, name, "default") for name in ("odd", "huge")]
-        return all(any("n1" in one.message for one in each) for each in told)
+        async def is_recorded() -> bool:
+            told = [await records_of(client, name, "default") for name in ("odd", "huge")]
+            return all(any("n1" in one.message for one in each) for each in told)
 
-    await until("events tell of both pods", is_recorded)
+        await until("events tell of both pods", is_recorded)
 
-    async def is_quiet() -> bool:
-        # Leases are renewed meanwhile (three nodes and the leaders, every 2 s); nothing else is.
-        before, begun = await revision(client), asyncio.get_running_loop().time()
-        await asyncio.sleep(QUIET_S)
-        spent_s = asyncio.get_running_loop().time() - begun
-        written = await revision(client) - before
-        print(f"{written} writes in {spent_s:.1f} s")  # noqa: T201  a figure
-        lease_count = len((await client.list(Lease)).items)
-        return written <= lease_count * (spent_s / 2 + 1)
+        async def is_quiet() -> bool:
+            # Leases are renewed meanwhile (nodes and leaders, every 2 s); nothing else is.
+            before, begun = await revision(client), asyncio.get_running_loop().time()
+            await asyncio.sleep(QUIET_S)
+            spent_s = asyncio.get_running_loop().time() - begun
+            written = await revision(client) - before
+            print(f"{written} writes in {spent_s:.1f} s")  # noqa: T201  a figure
+            lease_count = len((await client.list(Lease)).items)
+            return written <= lease_count * (spent_s / 2 + 1)
 
-    # What earlier tests have left may still be written down.
-    await until("nothing is written beside the leases", is_quiet)
+        # What earlier tests have left may still be written down.
+        await until("nothing is written beside the leases", is_quiet)
 
-    said = await why(kubeconfig, "odd", "label n2 color=blue")
-    lacks = "  3 by selector: lacks the label color=blue: n1, n2, n3"
-    would = "if label n2 color=blue: n2 takes it; 1 of 3 nodes can: n2"
-    assert said[1:4] == ["now: no node takes it, of 3", lacks, would]
-    said = await why(kubeconfig, "huge", "node n3 +64cpu")
-    assert "if node n3 +64cpu: n3 takes it; 1 of 3 nodes can: n3" in said
-    await labelled(client, "n2", color="blue")
-    one = await until_phase(client, "odd", "Running", namespace="default")
-    assert one.spec.node_name == "n2"
-    assert (await client.get(Pod, "huge", "default")).spec.node_name == ""
-    for name in ("odd", "huge"):
-        await client.delete(Pod, name, "default")
-        await until_gone(client, name, namespace="default")
-    await labelled(client, "n1", color=None)
-    await labelled(client, "n2", color=None)
+        lacks = "  3 by selector: lacks the label color=blue: n1, n2, n3"
+        would = "if label n2 color=blue: n2 takes it; 1 of 3 nodes can: n2"
+        none = "now: no node takes it, of 3"
+        await until_says(kubeconfig, "odd", "label n2 color=blue", none, lacks, would)
+        would = "if node n3 +64cpu: n3 takes it; 1 of 3 nodes can: n3"
+        await until_says(kubeconfig, "huge", "node n3 +64cpu", would)
+        await labelled(client, "n2", color="blue")
+        one = await until_phase(client, "odd", "Running", namespace="default")
+        assert one.spec.node_name == "n2"
+        assert (await client.get(Pod, "huge", "default")).spec.node_name == ""
 
 
 async def test_a_cordoned_node_takes_no_new_pod_and_keeps_its_old_ones(client: Client) -> None:
