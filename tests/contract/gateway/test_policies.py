@@ -1,6 +1,7 @@
 """What RoutePolicies promise, by the nginx of the image."""
 
 import asyncio
+import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,8 +23,8 @@ from tests.unit.gateway.test_gateway_policies import a_policy
 
 pytestmark = [pytest.mark.root]
 CALLERS = 4
-# How soon 300 services that are balanced are to follow; of a few tries, as others are at work here.
-FOLLOWED_S = 3.0
+# Processor time in which 300 services that are balanced follow; the least of a few tries.
+FOLLOWED_S = 0.7
 
 
 @pytest.fixture
@@ -400,8 +401,12 @@ async def test_three_hundred_balanced_services_follow_their_endpoints(world: Gat
         return a_slice(f"s{service}-1", service=f"s{service}", endpoints=ready, ports=offered)
 
     async def follow(port: int) -> float:
-        """Let the last service's endpoint be at another port; return when it is asked there."""
-        began_s = asyncio.get_running_loop().time()
+        """Let the last service's endpoint be at another port, and be asked there.
+
+        Returns the processor time of that, here and in the nginx that tries the configuration: by
+        a clock on the wall others who are at work here would count too.
+        """
+        began_s = processor_s()
         slices = [ends(one, ports[0]) for one in range(299)] + [ends(299, port)]
         roads = roads_of((), CLASSES, dnses)
         model = model_for(roads, services, policies=policies, slices=slices)
@@ -409,7 +414,7 @@ async def test_three_hundred_balanced_services_follow_their_endpoints(world: Gat
         await world.driver.apply(configuration_for(model, world.facts))
         name = "one" if port == ports[0] else "two"
         assert await world.ask("h9.example", "/299") == f"200 {name} /299"
-        return asyncio.get_running_loop().time() - began_s
+        return processor_s() - began_s
 
     await follow(ports[0])
     spent_s = [await follow(ports[turn % 2]) for turn in range(1, 5)]
@@ -438,6 +443,12 @@ async def test_w28_whatever_the_door_lets_in_nginx_takes(world: GatewayWorld, se
     model = model_for(roads, [web], {}, policies, slices)
 
     assert await world.driver.apply(configuration_for(model, world.facts))
+
+
+def processor_s() -> float:
+    """Return the processor time of this process and of the children that it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def random_spec(
