@@ -2,7 +2,8 @@
 
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,18 +45,29 @@ class Saved(NamedTuple):
 
 
 class NamesCheckpoint:
-    """One file. Without a path nothing is kept. Both calls may block."""
+    """One file. Without a path nothing is kept. All calls may block."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = CheckedFile(path) if path else None
 
     def load(self) -> Saved | None:
         """Return what was saved last; None where there is nothing that can be trusted."""
+        return self._loaded(_objects_in)
+
+    def load_outside(self) -> Saved | None:
+        """Return what says names of others: it stands first, and is there before the many lines.
+
+        None also where an older version wrote the file, with these lines at its end.
+        """
+        saved = self._loaded(lambda content: takewhile(_is_outside, _objects_in(content)))
+        return saved if saved is not None and (saved.dnses or saved.overrides) else None
+
+    def _loaded(self, read: Callable[[bytes], Iterable[Kept]]) -> Saved | None:
         content = self._file.load() if self._file else None
         if self._file is None or content is None:
             return None
         try:
-            found = list(_objects_in(content))
+            found = list(read(content))
         except (KeyError, ValueError, zlib.error, msgspec.DecodeError) as error:
             self._file.distrust(error)
             return None
@@ -74,7 +86,10 @@ class NamesCheckpoint:
 
 
 class Writing:
-    """Objects to what a file keeps of them, some at a time: never are all lines there at once."""
+    """Objects to what a file keeps of them, some at a time: never are all lines there at once.
+
+    Those that say names of others are to be taken first.
+    """
 
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(zlib.Z_BEST_SPEED)
@@ -87,6 +102,10 @@ class Writing:
     def end(self) -> bytes:
         """Return the content of the file."""
         return b"".join([*self._parts, self._compressor.flush()])
+
+
+def _is_outside(one: Kept) -> bool:
+    return isinstance(one, Dns | ConfigMap)
 
 
 def _line_of(one: Kept) -> bytes:

@@ -57,6 +57,8 @@ LOAD_DEADLINE_S = 120.0
 BEGIN_S = 5.0  # after that, names of others are answered all the same
 # After a change: many come together, and the disk need not have each of them.
 SAVE_AFTER_S = 2.0
+# What could not be kept: the disk may be full, and ten thousand services are to be encoded again.
+SAVE_AGAIN_S = 15.0
 LINES_AT_ONCE = 200  # encoded before a question has its turn
 LOOK_S = 5.0  # between two looks at this machine's address and name servers
 
@@ -141,58 +143,83 @@ class Resolver:
         self._slices.on_change(self._zone.take_slice)
         self._namespaces.on_change(self._zone.take_namespace)
         self._dnses.on_change(self._zone.take_dns)
-        self._configs.on_change(lambda _, new: self._override(self._zone, new))
+        self._configs.on_change(lambda _, new: self._override(new))
         for informer in self._informers:
             informer.on_change(lambda _old, _new: self._changed.set())
 
     async def _begin_from_checkpoint(self) -> None:
         """Answer by what was known before: this node may have come up while nobody tells it."""
         try:
+            # Few lines: nobody else is asked about names that they say.
+            outside = await self._env.blocking.run(
+                FILE, self._checkpoint.load_outside, deadline_s=LOAD_DEADLINE_S
+            )
+            if outside is not None:
+                self._go_on_from(outside)
             saved = await self._env.blocking.run(
                 FILE, self._checkpoint.load, deadline_s=LOAD_DEADLINE_S
             )
         except OSError as error:
             log.warning("names checkpoint not read", why=error)
             return
-        if saved is not None and not self._zone.is_known:
-            self.answers.zone = zone_of(self._settings, saved)
-            for one in saved.overrides:
-                self._override(self.answers.zone, one)
+        if saved is not None and self._go_on_from(saved, is_whole=True):
             keep_loaded()
             log.info("going on from the checkpoint", services=len(saved.services))
 
-    def _override(self, zone: Zone, config: ConfigMap | None) -> None:
+    def _go_on_from(self, saved: Saved, *, is_whole: bool = False) -> bool:
+        """Answer by what was saved; False where the API has told as much meanwhile.
+
+        is_whole: beside names outside the cluster's domain, the cluster's are there.
+        """
+        if self._zone.is_known or (self._zone.are_hosts_known and not is_whole):
+            return False
+        zone = zone_of(self._settings, saved)
+        zone.is_known, zone.are_hosts_known = is_whole, True
+        self.answers.zone = zone
+        # What the API has told is newer.
+        configs = self._configs.cache.list() if self._configs.synced.is_set() else saved.overrides
+        self._override(next(iter(configs), None))
+        return True
+
+    def _override(self, config: ConfigMap | None) -> None:
         """Do as an administrator says; other name servers are asked from the next look on."""
-        self._overrides = overrides.overrides_in(config)
+        before, self._overrides = self._overrides, overrides.overrides_in(config)
         for problem in self._overrides.problems:
-            log.warning("left out of the resolver's ConfigMap", problem=problem)
-        zone.override(self._overrides.hosts)
+            if problem not in before.problems:
+                log.warning("left out of the resolver's ConfigMap", problem=problem)
+        for zone in (self._zone, self.answers.zone):
+            zone.override(self._overrides.hosts)
 
     async def _take_over(self) -> None:
         """Answer by what the API tells, once that is whole; keep it."""
-        for informer in self._informers:
-            await informer.synced.wait()
+        await self._configs.synced.wait()
         if not self._configs.cache.list():
             # What the checkpoint said of one that is gone.
-            self._override(self._zone, None)
+            self._override(None)
+        await self._dnses.synced.wait()
+        self._zone.are_hosts_known = True
+        for informer in self._informers:
+            await informer.synced.wait()
         self._zone.is_known = True
         self.answers.zone = self._zone
         # A question would wait for each look through all of them.
         keep_loaded()
         while True:
             self._changed.clear()
-            await self._save()
-            await self._env.clock.sleep(SAVE_AFTER_S)
-            await self._changed.wait()
+            if await self._save():
+                await self._env.clock.sleep(SAVE_AFTER_S)
+                await self._changed.wait()
+            else:
+                await self._env.clock.sleep(SAVE_AGAIN_S)
 
-    async def _save(self) -> None:
+    async def _save(self) -> bool:
         """Keep the names on disk; one that is full or hangs changes no answer."""
         objects: list[Kept] = [
+            *self._dnses.cache.list(),
+            *self._configs.cache.list(),
             *self._namespaces.cache.list(),
             *self._services.cache.list(),
             *self._slices.cache.list(),
-            *self._dnses.cache.list(),
-            *self._configs.cache.list(),
         ]
         writing = Writing()
         for start in range(0, len(objects), LINES_AT_ONCE):
@@ -205,8 +232,9 @@ class Resolver:
             if not self._is_unsaved:
                 log.warning("names checkpoint not saved", why=error)
             self._is_unsaved = True
-            return
+            return False
         self._is_unsaved = False
+        return True
 
     async def _look(self) -> None:
         """See to it that this machine has the address, and whom it asks about others' names."""

@@ -49,6 +49,8 @@ from resolver.objects import KeptService, KeptSlice, Place
 # A name that leads to a name that leads to a name: more steps are a circle, or a mistake.
 ALIASES_MAX = 4
 BRANCHES = frozenset({SERVICES, GATEWAY, PODS})
+# Headless services behind one address: a tuple of more would be gone through at each change.
+FEW_MAX = 8
 PARTS_MAX = 1000  # compiled parts that are kept; the one that was used longest ago goes first
 # The version of Kubernetes' specification of DNS-based service discovery that is followed.
 SCHEMA_VERSION = b"1.1.0"
@@ -64,11 +66,14 @@ class ZoneSettings(NamedTuple):
 
 
 class Zone:
-    """The cluster's names. It answers nothing but SERVFAIL until `is_known` is set."""
+    """The cluster's names. It answers nothing but SERVFAIL until `is_known` is set.
+
+    are_hosts_known: hosts outside the cluster's domain are answered all the same.
+    """
 
     def __init__(self, place: ZoneSettings) -> None:
         self._place = place
-        self.is_known = False
+        self.is_known = self.are_hosts_known = False
         self._services: dict[Place, KeptService] = {}
         # Most services have one.
         self._slices: dict[Place, tuple[KeptSlice, ...]] = {}
@@ -77,7 +82,7 @@ class Zone:
         self._hosts = Hosts(place.facts)
         # Reverse names: cluster IPs, and the addresses of headless services' endpoints.
         self._cluster_ips: dict[bytes, Place] = {}
-        self._endpoints: dict[bytes, tuple[Place, ...]] = {}
+        self._endpoints: dict[bytes, tuple[Place, ...] | set[Place]] = {}
         self._headless: dict[Place, tuple[bytes, ...]] = {}
         self._serial = 0
         self._turn = 0
@@ -161,7 +166,7 @@ class Zone:
     def _index(self, key: Place) -> None:
         """Note whose endpoints are behind which address: headless services have reverse names."""
         for address in self._headless.pop(key, ()):
-            others = tuple(one for one in self._endpoints.pop(address) if one != key)
+            others = _without(self._endpoints.pop(address), key)
             if others:
                 self._endpoints[address] = others
         service = self._services.get(key)
@@ -170,7 +175,7 @@ class Zone:
         found = {one.address for one in ready_backends(self._slices.get(key, ()))}
         self._headless[key] = tuple(found)
         for address in found:
-            self._endpoints[address] = (*self._endpoints.get(address, ()), key)
+            self._endpoints[address] = _with(self._endpoints.get(address, ()), key)
 
     def _renewed(self) -> None:
         """Give the zone as it is now a serial number of its own."""
@@ -189,35 +194,36 @@ class Zone:
         found = self._node_of(query.labels)
         if found is None:
             return None
-        sections = self._said(found.node, query.kind)
+        sections = self._said(found, query.kind)
         seen = 0
         while sections.onwards and seen < ALIASES_MAX:
             found = self._node_of(sections.onwards)
             if found is None:
                 return sections
             seen += 1
-            sections = _followed(sections, self._said(found.node, query.kind))
+            sections = _followed(sections, self._said(found, query.kind))
         return sections._replace(onwards=())
 
     def _node_of(self, labels: Labels) -> "_Found | None":
         """Return what is at a name; None where the name is not ours."""
         zone = self._place.facts.zone
         if labels[-len(zone) :] == zone:
-            return _Found(self._within(labels))
+            return _Found(self._within(labels), self.is_known)
         host = self._hosts.node_of(labels)
         if host is not None:
-            return _Found(host)
+            return _Found(host, self.is_known or self.are_hosts_known)
         address = address_of(labels)
         if address is not None and self._is_ours(address):
-            return _Found(self._reverse(address))
+            return _Found(self._reverse(address), self.is_known)
         return None
 
     def _is_ours(self, address: IPv4Address) -> bool:
         place = self._place
         return address in place.service_range or address in place.pod_range
 
-    def _said(self, node: Node | None, kind: int) -> Sections:
-        if not self.is_known:
+    def _said(self, found: "_Found", kind: int) -> Sections:
+        node = found.node
+        if not found.is_known:
             return Sections(SERVFAIL, is_authoritative=False)
         if kind in (AXFR, IXFR):
             return Sections(REFUSED)
@@ -225,16 +231,16 @@ class Zone:
             return Sections(NXDOMAIN, authority=self._soa)
         if CNAME in node and kind not in (CNAME, ANY):
             return Sections(entries=node[CNAME], onwards=alias_in(node[CNAME][0]))
-        found = node.get(kind, ())
+        entries = node.get(kind, ())
         if kind == ANY:
-            found = tuple(entry for entries in node.values() for entry in entries)
-        if not found:
+            entries = tuple(entry for each in node.values() for entry in each)
+        if not entries:
             return Sections(authority=self._soa)
-        if len(found) > 1:
+        if len(entries) > 1:
             self._turn += 1
-            first = self._turn % len(found)
-            found = found[first:] + found[:first]
-        return Sections(entries=found)
+            first = self._turn % len(entries)
+            entries = entries[first:] + entries[:first]
+        return Sections(entries=entries)
 
     def _within(self, labels: Labels) -> Node | None:
         """Return the node of a name in the zone; None where there is no such name.
@@ -301,9 +307,28 @@ class Zone:
 
 
 class _Found(NamedTuple):
-    """A name that is the cluster's to give; node is None where there is no such name."""
+    """A name that is the cluster's to give; node is None where there is no such name.
+
+    is_known: what is there is known, and may be said.
+    """
 
     node: Node | None
+    is_known: bool
+
+
+def _with(few: tuple[Place, ...] | set[Place], key: Place) -> tuple[Place, ...] | set[Place]:
+    """Return these and a key; mostly it is alone, and a set takes four times a tuple's memory."""
+    if isinstance(few, set):
+        few.add(key)
+        return few
+    return (*few, key) if len(few) < FEW_MAX else {*few, key}
+
+
+def _without(few: tuple[Place, ...] | set[Place], key: Place) -> tuple[Place, ...] | set[Place]:
+    if isinstance(few, set):
+        few.discard(key)
+        return few
+    return tuple(one for one in few if one != key)
 
 
 def alias_in(entry: Entry) -> Labels:

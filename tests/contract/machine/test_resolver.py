@@ -3,9 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
+from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
@@ -13,23 +11,14 @@ from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 
 from cubernetes.api.core.service import ServiceSpec
 from cubernetes.api.meta import replaced
-from cubernetes.client.connect import ClientSettings
-from cubernetes.host.blocking import Key
 from cubernetes.host.env import Env
 from cubernetes.host.random import SystemRng
-from cuberoot import pki
-from resolver import run as resolver_run
 from resolver.answers.zone import Zone
-from resolver.checkpoint import NamesCheckpoint, Writing
 from resolver.counts import Counts
 from resolver.forwarding.forwarder import QUESTIONS_MAX, Forwarder
 from resolver.forwarding.upstreams import Roads, Upstream
-from resolver.objects import namespace_kept, service_kept
-from resolver.run import FILE
 from resolver.serving import CONNECTIONS_MAX, Answers, Datagrams, Streams, bound
-from resolver.settings import ResolverSettings
-from tests.given import NOW, a_namespace, a_service, a_slice
-from tests.ports import free_ports
+from tests.given import a_service, a_slice
 from tests.unit.resolver.asking import a_zone, code_of, question, texts
 
 LOOPBACK = "127.0.0.1"
@@ -291,54 +280,3 @@ async def test_a_source_that_asks_all_it_can_leaves_room_for_others_by_both_prot
         assert not crowd[0][0].at_eof()
         for _, each in (*crowd, (reader, writer)):
             each.close()
-
-
-class SlowDisk:
-    """Reads a checkpoint once it is let; other calls at once."""
-
-    def __init__(self) -> None:
-        self.is_let = asyncio.Event()
-
-    async def run[T](self, key: Key, work: Callable[[], T], *, deadline_s: float = 10.0) -> T:
-        if key == FILE:
-            async with asyncio.timeout(deadline_s):
-                await self.is_let.wait()
-        return work()
-
-
-async def test_a_checkpoint_that_is_slow_to_read_keeps_back_no_names_of_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resolver_run, "BEGIN_S", 0.1)
-    writing = Writing()
-    writing.take([namespace_kept(a_namespace("default")), service_kept(a_service())])
-    NamesCheckpoint(tmp_path / "names").save(writing.end())
-    (tmp_path / "ca").write_bytes(pki.new_ca("test", NOW).cert)
-    (port,) = free_ports(1)
-    settings = ResolverSettings(
-        node_name="n1",
-        client=ClientSettings(servers=("https://127.0.0.1:1",), ca=str(tmp_path / "ca")),
-        address=LOOPBACK,
-        port=port,
-        resolv_confs=(),
-        checkpoint=str(tmp_path / "names"),
-    )
-    disk = SlowDisk()
-    running = asyncio.ensure_future(resolver_run.run(settings, replace(Env(), blocking=disk)))
-
-    async def until_said(name: str, code: str) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                with suppress(ConnectionRefusedError):
-                    if code_of(await by_datagram(port, question(name))) == code:
-                        return
-                await asyncio.sleep(0.05)
-
-    try:
-        await until_said("example.com.", "SERVFAIL")
-        await until_said(NAME, "SERVFAIL")
-        disk.is_let.set()
-        await until_said(NAME, "NOERROR")
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
