@@ -121,12 +121,20 @@ class CniNetwork:
             self._records = await self._blocking.run(RECORD, load)
             if self._pool is not None:
                 await self._pool.open(pod_cidr, self._addresses())
-            for one in (bound, *await self._others.known()):
-                if dropped := await self._blocking.run(RECORD, partial(drop_empty_leases, one)):
-                    told = ", ".join(map(str, dropped))
-                    log.warning("empty leases removed", network=one.name, addresses=told)
+            await self._drop_empty_leases(bound)
+            for one in await self._others.known():
+                try:
+                    await self._drop_empty_leases(one)
+                except (NetworkTrouble, OSError) as trouble:  # the node's own network needs it not
+                    log.warning("empty leases stay", network=one.name, why=trouble)
             self._bound = bound
         await self._collect(bound)
+
+    async def _drop_empty_leases(self, network: Conflist) -> None:
+        """Let go of what a power cut left empty. Raises: NetworkTrouble, OSError."""
+        if dropped := await self._blocking.run(RECORD, partial(drop_empty_leases, network)):
+            told = ", ".join(map(str, dropped))
+            log.warning("empty leases removed", network=network.name, addresses=told)
 
     async def reserve(self, pod_uid: str) -> IPv4Address | None:
         async with act("reserve", self._lock):

@@ -118,11 +118,12 @@ class Records:
     def save_record(self, record: Record) -> None:
         """Save what is asked, before it is; what was answered need not outlive a power cut.
 
-        Then the namespaces are gone, and all is asked again.
+        Then the namespaces are gone, and all is asked again. Of further networks it must: nothing
+        else tells which of their addresses a pod has that is gone.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path, content = self._folder / f"{record.uid}.json", msgspec.json.encode(record)
-        write_atomic(path, content, is_durable=not record.address)
+        write_atomic(path, content, is_durable=not record.address or bool(record.more))
 
     def remove_record(self, uid: str) -> None:
         (self._folder / f"{uid}.json").unlink(missing_ok=True)
