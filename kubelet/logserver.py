@@ -308,10 +308,13 @@ class Uses:
 
 
 def of_name(pod: Pod, found: Sequence[Container], name: str) -> list[Container]:
-    """Return the lives of a pod's container; none of a name that the pod does not have."""
+    """Return the lives of a pod's container; none of a name that the pod does not have.
+
+    One that is only made has not begun to live: it may be made anew, and has written nothing.
+    """
     if name not in {one.name for one in every_program(pod.spec)}:
         return []
-    return [one for one in found if one.name == name]
+    return [one for one in found if one.name == name and one.state is not State.CREATED]
 
 
 def newest(pod: Pod, found: Sequence[Container], name: str) -> Container | None:

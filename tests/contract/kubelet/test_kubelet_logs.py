@@ -20,7 +20,7 @@ from kubelet.logserver import LIMITS, ContainerLogs, Sources, Uses, log_server
 from kubelet.measure.measuring import Measuring
 from kubelet.measure.usage import PodGroup, Tree, Usage
 from kubelet.observer import Observer
-from kubelet.runtime.driver import ContainerSpec, SandboxSpec
+from kubelet.runtime.driver import SANDBOX, ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
 from tests.contract.store.certificates import write_certificates
 from tests.given import a_pod
@@ -111,6 +111,18 @@ def test_monitors_read_what_pods_use_and_no_logs() -> None:
 async def test_a_log_is_what_was_written(world: LogWorld) -> None:
     assert await world.asked() == (200, b"one\ntwo\nthree\n")
     assert await world.asked("tailLines=1") == (200, b"three\n")
+
+
+async def test_a_container_that_is_only_made_has_no_log_yet(world: LogWorld) -> None:
+    """It may be taken away and made anew, which would break off an answer that had begun."""
+    runtime = FakeRuntime(world.machine)
+    (first, box) = sorted(await runtime.containers(), key=lambda one: one.name == SANDBOX)
+    again = ContainerSpec(first.pod_uid, "web-0", "default", "main", "talks", attempt=1)
+    await runtime.make_container(again, box.id)
+
+    assert await world.asked() == (200, b"one\ntwo\nthree\n")
+    status, said = await world.asked("previous=true")
+    assert (status, said) == (400, b"there is no previous container 'main' to read")
 
 
 async def test_a_log_ends_at_the_byte_that_is_the_limit(world: LogWorld) -> None:
