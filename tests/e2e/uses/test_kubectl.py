@@ -457,6 +457,8 @@ def test_a_cascade_ends_as_its_policy_says(kubectl: Kubectl, policy: str) -> Non
 # Some eighty commands, one after the other.
 @pytest.mark.timeout(600)
 def test_every_verb_on_workloads_and_nodes_is_walked_through(kubectl: Kubectl) -> None:
+    if kubectl.is_old:
+        pytest.skip("before 1.23 kubectl makes budgets of policy/v1beta1 and waits by no jsonpath")
     with kubectl.controllers():
         for name, command in (("kubectl", kubectl), ("cubectl", kubectl.ours())):
             namespace, node = f"walk-{name}", f"node-{name}"
