@@ -19,6 +19,7 @@ WIRES = "cube+"  # every wire of ours, and the overlay's device: what pods' pack
 GATEWAY = IPv4Address("169.254.1.1")  # every pod's next hop; its MAC is known, nobody answers ARP
 OVERHEAD_BYTES = 50  # outer Ethernet, IPv4, UDP and VXLAN headers
 BRIDGE = "weave"  # a Weave router's; named by itself
+DATAPATH = "datapath"  # the Open vSwitch device of its fast path
 WEAVE_PORTS = (6783, 6784)  # UDP: Weave's sleeve, and its fast path
 WEAVE_OVERHEAD_BYTES = 124  # what Weave's fast path takes with encryption
 ROUTE_PROTOCOL = 203  # marks our routes among others' (`ip route` shows `proto 203`)

@@ -6,7 +6,6 @@ from kubelet.network import overlay
 from kubelet.settings import WeaveSettings
 
 PROGRAM = "weaver"
-DATAPATH = "datapath"  # the Open vSwitch device of the fast path
 CONTROL, STATUS, PORT = 6784, 6782, overlay.WEAVE_PORTS[0]
 
 
@@ -21,7 +20,7 @@ def argv_for(
     No flag of the allocator is there: it is then off. The peers are only the first ones; the
     kubelet tells it of all.
     """
-    is_plain = overlay.BRIDGE in devices and DATAPATH not in devices
+    is_plain = overlay.BRIDGE in devices and overlay.DATAPATH not in devices
     return [
         program,
         f"--name={overlay.peer_mac(settings.node_name)}",
@@ -33,7 +32,7 @@ def argv_for(
         "--no-dns",
         "--host-root=/",
         f"--mtu={mtu_bytes - overlay.WEAVE_OVERHEAD_BYTES}",
-        f"--datapath={DATAPATH}",
+        f"--datapath={overlay.DATAPATH}",
         *(["--no-fastdp"] if is_plain else []),
         "--conn-limit=0",
         f"--db-prefix={settings.state}/",

@@ -5,16 +5,17 @@ import shlex
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-BRIDGE, DATAPATH = "weave", "datapath"
+from kubelet.network.overlay import BRIDGE, DATAPATH
+
 CHAINS = "WEAVE"
 SETS = "weaver-"
 WORDS = "Weave Net"  # in the comment of its rule for the control port
 # Those of its rules that lead to no chain of its own, as iptables-save prints them.
 FORWARDS = frozenset(
     {
-        "-A FORWARD -i weave -o weave -j ACCEPT",
-        "-A FORWARD -i weave ! -o weave -j ACCEPT",
-        "-A FORWARD -o weave -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        f"-A FORWARD -i {BRIDGE} -o {BRIDGE} -j ACCEPT",
+        f"-A FORWARD -i {BRIDGE} ! -o {BRIDGE} -j ACCEPT",
+        f"-A FORWARD -o {BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
     }
 )
 # Ends of its pairs, its VXLAN device of the fast path.
