@@ -133,10 +133,10 @@ def write(name: str, signed: Signed, journal: Journal, folder: Path = layout.PKI
 
 
 def _kept(name: str, title: str, journal: Journal, now: datetime, folder: Path) -> Signed:
-    """Return an authority; make it where it is missing or half written."""
-    signed = _found(name, folder)
-    if signed is None:
-        signed = pki.new_ca(title, now)
+    """Return an authority; make it where it is missing or half written, complete an older one."""
+    found = _found(name, folder)
+    signed = pki.new_ca(title, now) if found is None else pki.completed(found)
+    if signed != found:
         write(name, signed, journal, folder)
     return signed
 

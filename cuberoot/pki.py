@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from cuberoot.layout import Pair
 from cuberoot.program import Identity
@@ -23,6 +23,7 @@ RENEWED_AT = 3
 # Clocks of the nodes may disagree by this much.
 BACKDATE = timedelta(minutes=5)
 PIN_PREFIX = "sha256:"
+SIGNER, OWN_KEY = ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.SUBJECT_KEY_IDENTIFIER
 
 
 class Signed(NamedTuple):
@@ -36,13 +37,36 @@ def new_ca(name: str, now: datetime) -> Signed:
     """Return a certificate authority of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = _builder(subject, subject, key.public_key(), now, CA_LIFE)
+    return Signed(_as_authority(builder, key), _pem(key))
+
+
+def completed(ca: Signed) -> Signed:
+    """Return an authority whose certificate names its own key; one that does is returned as it is.
+
+    An older version left that out, which strict clients, as those of Python 3.13, refuse. Key,
+    pin and life stay, so that what it has signed stays good.
+    """
+    old = x509.load_pem_x509_certificate(ca.cert)
+    if any(one.oid == OWN_KEY for one in old.extensions):
+        return ca
+    key = _key_of(ca)
+    builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number)
+    builder = builder.not_valid_before(old.not_valid_before_utc)
+    builder = builder.not_valid_after(old.not_valid_after_utc)
+    return Signed(_as_authority(builder, key), ca.key)
+
+
+def _as_authority(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> bytes:
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     cert = (
-        _builder(subject, subject, key.public_key(), now, CA_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs=True), critical=True)
+        .add_extension(own, critical=False)
+        .add_extension(_signer(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return Signed(cert.public_bytes(serialization.Encoding.PEM), _pem(key))
+    return cert.public_bytes(serialization.Encoding.PEM)
 
 
 def public_key(key: bytes) -> bytes:
@@ -56,15 +80,14 @@ def new_cert(identity: Identity, ca: Signed, now: datetime) -> Signed:
     """Return a certificate for identity, signed by ca."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(ca.cert)
-    signer = serialization.load_pem_private_key(ca.key, None)
-    if not isinstance(signer, ec.EllipticCurvePrivateKey):
-        raise TypeError("the key of a certificate authority of ours is an EC key")
+    signer = _key_of(ca)
     builder = _builder(_subject(identity), issuer.subject, key.public_key(), now, CERT_LIFE)
     usages = [Usage.SERVER_AUTH] if identity.is_server else []
     usages += [Usage.CLIENT_AUTH] if identity.is_client else []
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
     builder = builder.add_extension(_usage(signs=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    builder = builder.add_extension(_signer(signer.public_key()), critical=False)
     alternatives = _alternatives(identity)
     if alternatives:
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
@@ -106,7 +129,11 @@ def expires_at(cert: bytes) -> datetime:
 
 
 def is_good(signed: Signed, now: datetime) -> bool:
-    """True for a certificate with its own key, and more than a third of its life left."""
+    """True for a certificate with its own key, and more than a third of its life left.
+
+    One of an older version that does not name its signer's key is not good: strict clients, as
+    those of Python 3.13, refuse it.
+    """
     try:
         cert = x509.load_pem_x509_certificate(signed.cert)
         key = serialization.load_pem_private_key(signed.key, None)
@@ -114,11 +141,19 @@ def is_good(signed: Signed, now: datetime) -> bool:
         return False
     begin, end = cert.not_valid_before_utc, cert.not_valid_after_utc
     is_own = isinstance(key, ec.EllipticCurvePrivateKey) and key.public_key() == cert.public_key()
-    return is_own and now < end - (end - begin) / RENEWED_AT
+    is_traced = any(one.oid == SIGNER for one in cert.extensions)
+    return is_own and is_traced and now < end - (end - begin) / RENEWED_AT
 
 
 def read(pair: Pair) -> Signed:
     return Signed(pair.cert.read_bytes(), pair.key.read_bytes())
+
+
+def _key_of(ca: Signed) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(ca.key, None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("the key of a certificate authority of ours is an EC key")
+    return key
 
 
 def _subject(identity: Identity) -> x509.Name:
@@ -149,6 +184,11 @@ def _builder(
         .not_valid_before(now - BACKDATE)
         .not_valid_after(now + life)
     )
+
+
+def _signer(key: ec.EllipticCurvePublicKey) -> x509.AuthorityKeyIdentifier:
+    """Return what names the signer's key: a strict client, as Python 3.13's, demands it."""
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:
