@@ -10,16 +10,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from apiserver.http.app import App
 from apiserver.proxying.exchange import Answer, Asked, Target
@@ -31,6 +26,7 @@ from cubernetes.api.core.node import Node
 from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Upgrade
+from tests.contract.store.certificates import Authority, write_pair
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 60.0
@@ -45,59 +41,6 @@ KNOWN_KINDS: dict[str, dict[str, Any]] = {
         ],
     },
 }
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of one test."""
-
-    key: ec.EllipticCurvePrivateKey
-    name: str = "test authority"
-
-    def certificate(
-        self,
-        subject: ec.EllipticCurvePrivateKey,
-        user: str,
-        group: str = "",
-        *,
-        is_ca: bool = False,
-        names: tuple[str, ...] = (),
-    ) -> bytes:
-        now = datetime.now(UTC)
-        loopback = x509.IPAddress(ip_address("127.0.0.1"))
-        alternatives = [loopback, *(x509.DNSName(name) for name in names)]
-        return (
-            x509.CertificateBuilder()
-            .subject_name(_name(user, group))
-            .issuer_name(_name(self.name))
-            .public_key(subject.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .sign(self.key, hashes.SHA256())
-            .public_bytes(serialization.Encoding.PEM)
-        )
-
-
-def _name(user: str, group: str = "") -> x509.Name:
-    parts = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
-    if group:
-        parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
-    return x509.Name(parts)
-
-
-def new_key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
 
 
 class SaidByKubelet:
@@ -197,12 +140,10 @@ def write_config(folder: Path, name: str, port: int, ca: bytes, cert: bytes, key
 @asynccontextmanager
 async def a_cluster(folder: Path) -> AsyncIterator[Cluster]:
     """Serve in this loop; configs: admin, nobody (no certificate), stranger (another authority)."""
-    authority = Authority(new_key())
-    ca = authority.certificate(authority.key, authority.name, is_ca=True)
-    server_key, user_key, other_key = new_key(), new_key(), new_key()
+    authority = Authority()
+    ca = authority.own.cert
     (folder / "ca.crt").write_bytes(ca)
-    (folder / "server.crt").write_bytes(authority.certificate(server_key, "apiserver"))
-    (folder / "server.key").write_bytes(pem_of(server_key))
+    write_pair(folder, "server", authority.sign("apiserver"))
     settings = Settings(
         listen_address="127.0.0.1",
         listen_port=0,
@@ -220,12 +161,10 @@ async def a_cluster(folder: Path) -> AsyncIterator[Cluster]:
     await app.start()
     try:
         await server.start()
-        admin = authority.certificate(user_key, "kubernetes-admin", "system:masters")
-        write_config(folder, "admin", app.port, ca, admin, pem_of(user_key))
+        admin = authority.sign("kubernetes-admin", "system:masters")
+        write_config(folder, "admin", app.port, ca, *admin)
         write_config(folder, "nobody", app.port, ca, b"", b"")
-        other = Authority(other_key)
-        strange = other.certificate(other_key, other.name, is_ca=True)
-        write_config(folder, "stranger", app.port, strange, b"", b"")
+        write_config(folder, "stranger", app.port, Authority().own.cert, b"", b"")
         yield Cluster(folder, app.port)
     finally:
         await server.stop()
@@ -236,9 +175,9 @@ async def a_cluster(folder: Path) -> AsyncIterator[Cluster]:
 @asynccontextmanager
 async def a_silent_server(folder: Path) -> AsyncIterator[Cluster]:
     """Take every request, and hang up without a word."""
-    authority, key = Authority(new_key()), new_key()
-    ca = authority.certificate(authority.key, authority.name, is_ca=True)
-    (folder / "server.pem").write_bytes(authority.certificate(key, "apiserver") + pem_of(key))
+    authority = Authority()
+    ca = authority.own.cert
+    (folder / "server.pem").write_bytes(b"".join(authority.sign("apiserver")))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
 

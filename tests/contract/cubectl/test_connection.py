@@ -11,7 +11,8 @@ import pytest
 
 from cubectl.connection.kubeconfig import Access
 from cubectl.connection.transport import HttpsTransport, Unreachable
-from tests.contract.api.tls import DEADLINE_S, Authority, new_key, pem_of
+from tests.contract.api.tls import DEADLINE_S
+from tests.contract.store.certificates import Authority, write_pair
 
 ANSWER, DROP = "answer", "drop"
 WRITES = ["POST", "PUT", "PATCH", "DELETE"]
@@ -23,13 +24,11 @@ class Server:
     def __init__(self, folder: Path, script: Sequence[str]) -> None:
         self.asked: list[str] = []
         self._script = list(script)
-        authority = Authority(new_key())
-        key = new_key()
-        self._ca = authority.certificate(authority.key, authority.name, is_ca=True)
-        (folder / "cert").write_bytes(authority.certificate(key, "server"))
-        (folder / "key").write_bytes(pem_of(key))
+        authority = Authority()
+        self._ca = authority.own.cert
+        write_pair(folder, "server", authority.sign("server"))
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(folder / "cert", folder / "key")
+        self._context.load_cert_chain(folder / "server.crt", folder / "server.key")
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()

@@ -14,7 +14,7 @@ from gpu import outputs
 from gpu.driver import SiteDriver, Stream
 from gpu.outputs import STOP_S, Outputs
 from gpu.settings import GpuSettings
-from tests.contract.api.tls import Authority, new_key, pem_of
+from tests.contract.store.certificates import Authority, write_pair
 
 
 class NeverEnds:
@@ -57,14 +57,10 @@ async def told_outputs(
     client: str = "system:apiserver",
     quiet_s: float = outputs.QUIET_S,
 ) -> AsyncIterator[Way]:
-    authority = Authority(new_key())
-    (folder / "ca.crt").write_bytes(
-        authority.certificate(authority.key, authority.name, is_ca=True)
-    )
+    authority = Authority()
+    (folder / "ca.crt").write_bytes(authority.own.cert)
     for name, user, names in (("gpu", "system:gpu", (NAME,)), ("client", client, ())):
-        key = new_key()
-        (folder / f"{name}.crt").write_bytes(authority.certificate(key, user, names=names))
-        (folder / f"{name}.key").write_bytes(pem_of(key))
+        write_pair(folder, name, authority.sign(user, names=names))
     ca = str(folder / "ca.crt")
     told = GpuSettings(
         client=ClientSettings(servers=(), ca=""),

@@ -1,58 +1,38 @@
-"""Certificates for a test's own etcd: an authority, a server on loopback and one client."""
+"""An authority of a test and what it signs, made as cuberoot makes those of a cluster."""
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cuberoot import pki
+from cuberoot.pki import Signed
+from cuberoot.program import Identity
+
+LOOPBACK = "127.0.0.1"
+
+
+class Authority:
+    """A certificate authority of one test."""
+
+    def __init__(self, name: str = "test authority") -> None:
+        self._now = datetime.now(UTC)
+        self.own = pki.new_ca(name, self._now)
+
+    def sign(self, user: str, group: str = "", names: tuple[str, ...] = ()) -> Signed:
+        """Return a certificate for loopback and names, of a server and of a client, and its key."""
+        groups = (group,) if group else ()
+        identity = Identity(user, groups, names, (LOOPBACK,), is_server=True, is_client=True)
+        return pki.new_cert(identity, self.own, self._now)
+
+
+def write_pair(folder: Path, name: str, signed: Signed) -> None:
+    """Write NAME.crt and NAME.key."""
+    (folder / f"{name}.crt").write_bytes(signed.cert)
+    (folder / f"{name}.key").write_bytes(signed.key)
 
 
 def write_certificates(folder: Path) -> None:
-    """Write ca.crt, server.crt, server.key, client.crt and client.key, good for an hour."""
-    authority = ec.generate_private_key(ec.SECP256R1())
-    root = _signed("test authority", authority, authority, "test authority", is_authority=True)
-    (folder / "ca.crt").write_bytes(root.public_bytes(serialization.Encoding.PEM))
+    """Write ca.crt, server.crt, server.key, client.crt and client.key."""
+    authority = Authority()
+    (folder / "ca.crt").write_bytes(authority.own.cert)
     for name in ("server", "client"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _signed(name, key, authority, "test authority", is_authority=False)
-        (folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-
-
-def _signed(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    issuer: str,
-    *,
-    is_authority: bool,
-) -> x509.Certificate:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(name))
-        .issuer_name(_name(issuer))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(issuer_key, hashes.SHA256())
-    )
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+        write_pair(folder, name, authority.sign(name))

@@ -6,15 +6,10 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from apiserver.http.app import App
 from apiserver.server import ApiServer
@@ -23,6 +18,7 @@ from apiserver.storage.memory import MemoryStore
 from cubernetes.host.env import Env
 from cubernetes.host.web.messages import Request
 from tests.contract.api.world import ADMIN, PODS, a_pod
+from tests.contract.store.certificates import Authority, write_pair
 
 LIMITS = Limits(
     # Short for those who dawdle, and long for a busy machine.
@@ -47,50 +43,20 @@ class Pair(NamedTuple):
     key: Path
 
 
-def _issued(folder: Path, name: str, group: str = "", *, by: Pair | None = None) -> Pair:
-    """Write a certificate for a name, signed by `by` or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    parts = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
-    parts += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
-    subject, signer, issuer = x509.Name(parts), key, x509.Name(parts)
-    if by is not None:
-        loaded = serialization.load_pem_private_key(by.key.read_bytes(), None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-        signer = loaded
-        issuer = x509.load_pem_x509_certificate(by.cert.read_bytes()).subject
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    )
-    pair = Pair(folder / f"{name}.crt", folder / f"{name}.key")
-    cert = builder.sign(signer, hashes.SHA256())
-    pair.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    pair.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return pair
+def _issued(folder: Path, name: str, by: Authority, group: str = "") -> Pair:
+    """Write a certificate for a name, signed by an authority."""
+    write_pair(folder, name, by.sign(name, group, ("localhost",)))
+    return Pair(folder / f"{name}.crt", folder / f"{name}.key")
 
 
 class Served(NamedTuple):
     port: int
     server: ApiServer
     folder: Path
-    ca: Pair
+    authority: Authority
 
     def tls(self, client: Pair | None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.ca.cert))
+        context = ssl.create_default_context(cadata=self.authority.own.cert.decode())
         if client is not None:
             context.load_cert_chain(client.cert, client.key)
         return context
@@ -127,14 +93,15 @@ async def reply(reader: asyncio.StreamReader) -> Reply:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    ca = _issued(tmp_path, "ca")
-    own = _issued(tmp_path, "server", by=ca)
+    authority = Authority()
+    (tmp_path / "ca.crt").write_bytes(authority.own.cert)
+    own = _issued(tmp_path, "server", authority)
     settings = Settings(
         listen_address="127.0.0.1",
         listen_port=0,
         cert=str(own.cert),
         key=str(own.key),
-        client_ca=str(ca.cert),
+        client_ca=str(tmp_path / "ca.crt"),
         limits=LIMITS,
     )
     env = Env()
@@ -144,7 +111,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     app = App(server, settings)
     await app.start()
     try:
-        yield Served(app.port, server, tmp_path, ca)
+        yield Served(app.port, server, tmp_path, authority)
     finally:
         await server.stop()
         await app.stop()
@@ -155,7 +122,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 def admin(served: Served) -> Pair:
-    return _issued(served.folder, "admin", "system:masters", by=served.ca)
+    return _issued(served.folder, "admin", served.authority, "system:masters")
 
 
 def _post(body: bytes, extra: str = "", path: str = PODS) -> bytes:
@@ -167,14 +134,13 @@ async def test_the_certificate_says_who_asks(served: Served, admin: Pair) -> Non
     get = f"GET {PODS} HTTP/1.1\r\n{HEAD}\r\n"
     assert (await served.ask(get, admin)).code == 200
     assert (await served.ask(get, None)).code == 401
-    nobody = _issued(served.folder, "nobody", by=served.ca)
+    nobody = _issued(served.folder, "nobody", served.authority)
     assert (await served.ask(get, nobody)).code == 403
     assert (await served.ask(f"GET /livez HTTP/1.1\r\n{HEAD}\r\n", None)).body == b"ok"
 
 
 async def test_a_certificate_of_another_authority_is_not_let_in(served: Served) -> None:
-    other = _issued(served.folder, "other-ca")
-    forged = _issued(served.folder, "forged", "system:masters", by=other)
+    forged = _issued(served.folder, "forged", Authority(), "system:masters")
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
         await served.ask(f"GET {PODS} HTTP/1.1\r\n{HEAD}\r\n", forged)
 
@@ -386,7 +352,7 @@ async def test_nothing_of_a_strangers_body_is_read(served: Served) -> None:
 
 
 async def test_who_may_not_write_sends_no_body_either(served: Served) -> None:
-    nobody = _issued(served.folder, "nobody", by=served.ca)
+    nobody = _issued(served.folder, "nobody", served.authority)
     answer = await served.ask(f"POST {PODS} HTTP/1.1\r\n{HEAD}{UNFINISHED}", nobody)
     assert (answer.code, answer.headers["connection"]) == (403, "close")
 

@@ -10,7 +10,7 @@ import pytest
 from cubernetes.host.env import Env
 from cuberoot import pki
 from cuberoot.join import JoinRefused, Place, joined
-from tests.contract.api.tls import Authority, new_key, pem_of
+from tests.contract.store.certificates import Authority
 
 SECRET = "abcdefgh.0123456789"
 
@@ -34,9 +34,9 @@ class Server:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    authority, key = Authority(new_key()), new_key()
-    ca = authority.certificate(authority.key, authority.name, is_ca=True)
-    (tmp_path / "server.pem").write_bytes(authority.certificate(key, "apiserver") + pem_of(key))
+    authority = Authority()
+    ca = authority.own.cert
+    (tmp_path / "server.pem").write_bytes(b"".join(authority.sign("apiserver")))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(tmp_path / "server.pem")
     made = Server(ca)

@@ -135,7 +135,7 @@ SPARSE = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 50)}
         (FILE + header("./site/less", -BLOCK) + END, "a header of -"),
         (FILE + header("./site/more", 1 << 60), "unexpected end of data"),
         (FILE + noted(SPARSE) + header("./site/holes", 1) + bytes(BLOCK) + END, "sparse file"),
-        (FILE + noted({"path": "./site/a\0b"}) + header("./site/a") + END, "null byte"),
+        (FILE + noted({"path": "./site/a\0b"}) + header("./site/a") + END, "embedded null"),
     ],
     ids=[
         "rubbish",

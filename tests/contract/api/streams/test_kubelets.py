@@ -13,7 +13,7 @@ from apiserver.settings import Settings
 from cubernetes.api.core.node import DaemonEndpoint, DaemonEndpoints, Node, NodeAddress, NodeStatus
 from cubernetes.api.errors import ServiceUnavailable
 from cubernetes.api.meta import ObjectMeta
-from tests.contract.api.tls import Authority, new_key, pem_of
+from tests.contract.store.certificates import Authority, write_pair
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsaid\n"
 
@@ -45,9 +45,8 @@ async def listening(
     folder: Path, authority: Authority, user: str, *names: str
 ) -> AsyncIterator[tuple[Listener, int]]:
     """Listen on loopback with a certificate for that address, and for names."""
-    key = new_key()
-    cert = authority.certificate(key, user, "system:nodes", names=names)
-    (folder / "own.pem").write_bytes(cert + pem_of(key))
+    signed = authority.sign(user, "system:nodes", names)
+    (folder / "own.pem").write_bytes(b"".join(signed))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "own.pem")
     listener = Listener()
@@ -61,10 +60,9 @@ async def listening(
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    made, key = Authority(new_key()), new_key()
-    (tmp_path / "ca.crt").write_bytes(made.certificate(made.key, made.name, is_ca=True))
-    (tmp_path / "client.crt").write_bytes(made.certificate(key, "system:apiserver"))
-    (tmp_path / "client.key").write_bytes(pem_of(key))
+    made = Authority()
+    (tmp_path / "ca.crt").write_bytes(made.own.cert)
+    write_pair(tmp_path, "client", made.sign("system:apiserver"))
     return made
 
 

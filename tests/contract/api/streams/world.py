@@ -35,9 +35,10 @@ from kubelet.network.podports import connected, connected_at
 from kubelet.observer import Observer
 from kubelet.runtime.driver import ContainerSpec, SandboxSpec
 from kubelet.runtime.fake import Behaviour, FakeMachine, FakeRuntime
-from tests.contract.api.tls import Authority, Cluster, new_key, pem_of, write_config
+from tests.contract.api.tls import Cluster, write_config
 from tests.contract.api.world import NODES, PODS, Tree, a_node, a_pod
 from tests.contract.runtime.worlds import COMMANDS
+from tests.contract.store.certificates import Authority, write_pair
 
 ADMIN = Identity("kubernetes-admin", ("system:masters",))
 DEADLINE_S = 60.0
@@ -119,7 +120,7 @@ async def a_session(world: ExecWorld) -> AsyncIterator[aiohttp.ClientSession]:
 
 @asynccontextmanager
 async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIterator[ExecWorld]:
-    authority = Authority(new_key())
+    authority = Authority()
     settings, tls = write_files(folder, authority, limits or Limits())
     env, here = Env(), HerePods()
     machine = FakeMachine(env, {"talks": Behaviour(commands=COMMANDS)}, ["talks", "pause:1"])
@@ -139,10 +140,9 @@ async def an_exec_world(folder: Path, limits: Limits | None = None) -> AsyncIter
     await app.start()
     await server.start()
     cluster = Cluster(folder, app.port)
-    key = new_key()
-    admin = authority.certificate(key, ADMIN.user, "system:masters")
+    admin = authority.sign(ADMIN.user, "system:masters")
     ca = (folder / "ca.crt").read_bytes()
-    write_config(folder, "admin", app.port, ca, admin, pem_of(key))
+    write_config(folder, "admin", app.port, ca, *admin)
     world = ExecWorld(folder, cluster, server, app, kubelet, machine, "", tls, here, runtime, kept)
     try:
         here.pods.append(await a_bound_pod(world))
@@ -173,18 +173,14 @@ async def connected_at_here(netns: str, address: str, port: int) -> TcpStream:
 def write_files(
     folder: Path, authority: Authority, limits: Limits
 ) -> tuple[Settings, ssl.SSLContext]:
-    ca = authority.certificate(authority.key, authority.name, is_ca=True)
-    (folder / "ca.crt").write_bytes(ca)
+    (folder / "ca.crt").write_bytes(authority.own.cert)
     for name, user, group in (
         ("server", "kube-apiserver", ""),
         ("apiserver", "system:apiserver", ""),
         ("n1", "system:node:n1", "system:nodes"),
         ("client", ADMIN.user, "system:masters"),
     ):
-        key = new_key()
-        cert = authority.certificate(key, user, group, names=(name,))
-        (folder / f"{name}.crt").write_bytes(cert)
-        (folder / f"{name}.key").write_bytes(pem_of(key))
+        write_pair(folder, name, authority.sign(user, group, (name,)))
     tls = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     tls.load_cert_chain(folder / "client.crt", folder / "client.key")
     settings = Settings(
