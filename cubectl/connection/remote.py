@@ -20,6 +20,7 @@ from cubectl.connection.outlet import FOREVER_S, Outlet
 from cubectl.connection.transport import ServerAddress, Unreachable
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import Channel, Misframed, Size
+from cubernetes.client.wire.exitcodes import exit_code_in
 from cubernetes.host.blocking import Threads
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.websocket.client import Dial, DialledWebSocket, HandshakeRefused, dialled
@@ -30,8 +31,6 @@ READ_BYTES = 256 * 1024
 # A kubelet pings every five seconds: a stream that is silent for longer is dead.
 SILENCE_S = 60.0
 STDIN, STDOUT, STDERR = 0, 1, 2
-# What our kubelets say of a command that ended with 0.
-SUCCEEDED = b"%s"
 
 
 class Beside(NamedTuple):
@@ -72,23 +71,20 @@ def run_remotely(place: ServerAddress, target: str, console: Console, timeout_s:
     try:
         with _raw_terminal(console):
             ending = asyncio.run(_attached(dial, console))
-        return _code_in(ending)
+        return code_in(ending)
     except (Broken, Misframed) as error:
         raise Unreachable(f"{place.url}: {error}") from error
 
 
-def _code_in(ending: bytes) -> int:
+def code_in(ending: bytes) -> int:
     """Return the exit code of a command. Raises: Misframed, ApiError: the command did not fail."""
-    if ending == SUCCEEDED:
-        return 0
-    # What reads all the others takes long to import.
-    from cubernetes.api.bodies.envelopes import error_of
-    from cubernetes.client.wire import endings
-
-    status = endings.status_in(ending)
-    code = endings.exit_code_of(status)
+    code = exit_code_in(ending)
     if code is None:
-        raise error_of(status)
+        # What reads all the others takes long to import.
+        from cubernetes.api.bodies.envelopes import error_of
+        from cubernetes.client.wire import endings
+
+        raise error_of(endings.status_in(ending))
     return code
 
 

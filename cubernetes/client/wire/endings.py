@@ -1,16 +1,11 @@
 """How a command ended, as Kubernetes tells it on the last message of exec and attach. Pure."""
 
-import re
-
 import msgspec
 
 from cubernetes.api.bodies.envelopes import Cause, Status, StatusDetails
 from cubernetes.api.coding import codec
 from cubernetes.client.wire.channels import Channel, Misframed, message_of
-
-NON_ZERO_EXIT, EXIT_CODE = "NonZeroExitCode", "ExitCode"
-EXIT_CODE_MAX = 255
-_CODE = re.compile(r"[0-9]{1,3}")
+from cubernetes.client.wire.exitcodes import EXIT_CODE, NON_ZERO_EXIT
 
 
 def ended(exit_code: int) -> Status:
@@ -32,13 +27,3 @@ def status_in(content: bytes) -> Status:
         return codec.decode(Status, content)
     except msgspec.DecodeError as error:
         raise Misframed("what came on channel 3 is no Status") from error
-
-
-def exit_code_of(status: Status) -> int | None:
-    """Return the exit code that a Status tells of; None where the command is not what failed."""
-    if status.status == "Success":
-        return 0
-    causes = status.details.causes if status.details else ()
-    codes = [one.message for one in causes if one.reason == EXIT_CODE]
-    is_code = status.reason == NON_ZERO_EXIT and len(codes) == 1 and _CODE.fullmatch(codes[0])
-    return int(codes[0]) if is_code and int(codes[0]) <= EXIT_CODE_MAX else None

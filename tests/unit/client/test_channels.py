@@ -9,6 +9,7 @@ from cubernetes.api.bodies.envelopes import Cause, Status, StatusDetails
 from cubernetes.api.coding import codec
 from cubernetes.client.wire import channels, endings
 from cubernetes.client.wire.channels import Channel, Frame, Misframed, Size
+from cubernetes.client.wire.exitcodes import exit_code_in
 
 
 @given(st.sampled_from(Channel), st.binary(max_size=40))
@@ -57,7 +58,7 @@ def test_an_exit_code_survives_the_way(code: int) -> None:
     message = endings.status_message(endings.ended(code))
     frame = channels.frame_of(message)
     assert frame.channel is Channel.ERROR
-    assert endings.exit_code_of(endings.status_in(frame.content)) == code
+    assert exit_code_in(frame.content) == code
 
 
 def test_a_code_is_told_in_kubernetes_words() -> None:
@@ -85,7 +86,26 @@ def test_a_code_is_told_in_kubernetes_words() -> None:
     ],
 )
 def test_what_is_not_the_commands_failure_is_no_exit_code(status: Status) -> None:
-    assert endings.exit_code_of(status) is None
+    assert exit_code_in(codec.encode(status)) is None
+
+
+def test_success_is_known_in_the_words_of_kubernetes() -> None:
+    assert exit_code_in(b'{"metadata":{},"status":"Success"}') == 0
+
+
+WORDS = (
+    *("status", "Success", "reason", "NonZeroExitCode", "details", "causes", "ExitCode"),
+    *("message", "3", "999"),
+)
+TREES = st.recursive(
+    st.none() | st.integers() | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner),
+)
+
+
+@given(st.binary() | TREES.map(msgspec.json.encode))
+def test_whatever_comes_as_a_status_is_a_code_or_none(content: bytes) -> None:
+    assert exit_code_in(content) in (None, *range(256))
 
 
 def test_what_is_no_status_is_misframed() -> None:

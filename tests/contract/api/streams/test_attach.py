@@ -14,8 +14,10 @@ from multidict import CIMultiDict
 
 from apiserver.settings import Limits
 from cubernetes.api.bodies.envelopes import Status
+from cubernetes.api.coding import codec
 from cubernetes.client.wire import channels, endings, spdywords
 from cubernetes.client.wire.channels import V4, V5, Channel, Size
+from cubernetes.client.wire.exitcodes import exit_code_in
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.upgrade import upgraded_stream
@@ -174,7 +176,7 @@ async def test_a_command_is_run_over_spdy_and_its_streams_stay_apart(world: Exec
         out, err, status = await one.told()
     assert (out, err, status.status) == (b"out\n", b"err\n", "Success")
     async with spdy(world, world.url(asking(EXIT_3)), ("stdout", "stderr")) as one:
-        assert endings.exit_code_of((await one.told())[2]) == 3
+        assert exit_code_in(codec.encode((await one.told())[2])) == 3
     await until(lambda: world.server.backend.sessions.count == 0)
 
 

@@ -21,6 +21,7 @@ from cubernetes.api.coding import codec
 from cubernetes.api.core.pod import Pod
 from cubernetes.client.wire import channels, endings
 from cubernetes.client.wire.channels import Channel
+from cubernetes.client.wire.exitcodes import exit_code_in
 from cubernetes.host.env import Env
 from cubernetes.host.web.httpserver import HttpServer
 from cubernetes.host.web.messages import Identity, Request
@@ -235,10 +236,7 @@ class Told:
     out: bytes = b""
     err: bytes = b""
     status: Status | None = None
-
-    @property
-    def code(self) -> int | None:
-        return endings.exit_code_of(self.status) if self.status else None
+    code: int | None = None
 
 
 async def all_told(socket: DialledWebSocket) -> Told:
@@ -250,6 +248,7 @@ async def all_told(socket: DialledWebSocket) -> Told:
             frame = channels.frame_of(message)
             if frame.channel is Channel.ERROR:
                 told.status = endings.status_in(frame.content)
+                told.code = exit_code_in(frame.content)
             else:
                 pieces[frame.channel].append(frame.content)
     told.out, told.err = b"".join(pieces[Channel.STDOUT]), b"".join(pieces[Channel.STDERR])
