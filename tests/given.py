@@ -356,7 +356,7 @@ def a_lease(
         metadata=a_meta(name, namespace, revision=revision),
         spec=LeaseSpec(
             holder_identity=holder,
-            lease_duration_seconds=duration_s if holder else 0,
+            lease_duration_seconds=duration_s if holder else None,
             acquire_time=renewed_at,
             renew_time=renewed_at,
             lease_transitions=transitions,

@@ -158,7 +158,10 @@ class Election:
         revision = lease.metadata.resource_version
         if revision != self._sighting.revision:
             self._sighting = Sighting(revision, now_s)
-        return now_s - self._sighting.at_s > lease.spec.lease_duration_seconds
+        # A holder that says nothing has as long as we would have.
+        told_s = lease.spec.lease_duration_seconds
+        duration_s = self._settings.duration_s if told_s is None else told_s
+        return now_s - self._sighting.at_s > duration_s
 
     async def _renew_beside(self, task: asyncio.Future[None], held: HeldLease) -> None:
         """Renew until the work ends or the lease is lost."""
@@ -230,7 +233,7 @@ class Election:
 
     async def _release(self, lease: Lease) -> None:
         """Give the lease back, so that nobody needs to wait for its end; in vain if it is lost."""
-        spec = replaced(lease.spec, holder_identity="", lease_duration_seconds=0)
+        spec = replaced(lease.spec, holder_identity="", lease_duration_seconds=None)
         try:
             async with asyncio.timeout(RELEASE_S):
                 await self._client.update(replaced(lease, spec=spec))

@@ -27,14 +27,15 @@ class LeaseSpec(Model):
     """Which process holds the claim, and until when.
 
     holder_identity: the holder; empty where there is none.
-    lease_duration_seconds: how long after `renewTime` it is still the holder's.
+    lease_duration_seconds: how long after `renewTime` it is still the holder's; left out, those
+    who wait for it know by themselves.
     acquire_time: when the holder took it.
     renew_time: when the holder renewed it last.
     lease_transitions: how often the holder has changed: the fencing number of a leader.
     """
 
     holder_identity: str = ""
-    lease_duration_seconds: Seconds = 0
+    lease_duration_seconds: Seconds | None = None
     acquire_time: Instant | None = None
     renew_time: Instant | None = None
     lease_transitions: Count = 0
@@ -62,7 +63,5 @@ class Lease(Object):
 
     def problems(self) -> Iterator[Problem]:
         yield from Object.problems(self)
-        if self.spec.holder_identity and not self.spec.lease_duration_seconds:
-            yield Problem(
-                "spec.leaseDurationSeconds", "is required with a holder", "FieldValueRequired"
-            )
+        if self.spec.lease_duration_seconds == 0:
+            yield Problem("spec.leaseDurationSeconds", "must be greater than 0")

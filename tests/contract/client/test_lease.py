@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from cubernetes.api.coordination.lease import Lease
+from cubernetes.api.coordination.lease import Lease, LeaseSpec
 from cubernetes.api.core.namespace import Namespace
 from cubernetes.api.errors import Conflict
 from cubernetes.api.meta import ObjectMeta
@@ -120,6 +120,22 @@ def test_who_gives_up_is_followed_at_once_and_who_vanishes_after_the_lease() -> 
 
     assert handed_over_s < 3.0
     assert 13.0 < taken_over_s < 20.0
+
+
+def test_a_holder_that_says_nothing_of_its_time_has_as_long_as_ours() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with small_world() as world:
+            foreign = LeaseSpec(holder_identity="foreign")
+            meta = ObjectMeta(name="test", namespace="kube-system")
+            await world.client().create(Lease(metadata=meta, spec=foreign))
+            began_s, term = loop.time(), Term(world, "a")
+            term.begin()
+            await term.leads.wait()
+            await term.end()
+            return loop.time() - began_s
+
+    assert 15.0 < run_simulated(main()) < 20.0
 
 
 def test_a_deposed_leader_that_does_not_know_it_writes_nothing() -> None:
