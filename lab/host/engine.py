@@ -5,11 +5,14 @@ Plain HTTP over the node's socket, reached through its init's root: no client li
 
 import asyncio
 import json
+import socket
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from lab.archive import Archive
 
-HEAD_BYTES_MAX = 65536
 LOAD_DEADLINE_S = 120.0
 LOOK_DEADLINE_S = 5.0
 PING_DEADLINE_S = 2.0
@@ -19,7 +22,20 @@ class EngineTrouble(Exception):
     """Docker did not answer, or answered with an error."""
 
 
-async def call(socket: Path, request: str, body: bytes = b"", *, deadline_s: float) -> bytes:
+class _Connection(HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, deadline_s: float) -> None:
+        super().__init__("docker", timeout=deadline_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+async def call(path: Path, request: str, body: bytes = b"", *, deadline_s: float) -> bytes:
     """Send one request ("GET /_ping") and return the body of a good answer.
 
     Raises:
@@ -27,26 +43,26 @@ async def call(socket: Path, request: str, body: bytes = b"", *, deadline_s: flo
     """
     try:
         async with asyncio.timeout(deadline_s):
-            answer = await _exchange(socket, request, body)
-    except (OSError, TimeoutError) as error:
-        raise EngineTrouble(f"docker at {socket}: {error or 'no answer in time'}") from error
-    head, _, rest = answer.partition(b"\r\n\r\n")
-    if b" 200 " not in head.partition(b"\r\n")[0]:
-        raise EngineTrouble(f"docker refused {request}: {rest.decode(errors='replace')[:500]}")
-    return rest
+            code, said = await asyncio.to_thread(_exchange, path, request, body, deadline_s)
+    except (OSError, HTTPException) as error:
+        raise EngineTrouble(f"docker at {path}: {str(error) or 'no answer in time'}") from error
+    if code != HTTPStatus.OK:
+        raise EngineTrouble(f"docker refused {request}: {said.decode(errors='replace')[:500]}")
+    return said
 
 
-async def _exchange(socket: Path, request: str, body: bytes) -> bytes:
-    reader, writer = await asyncio.open_unix_connection(str(socket), limit=HEAD_BYTES_MAX)
-    try:
-        kind = "application/x-tar"
-        # HTTP/1.0: the answer ends where the connection does, never in chunks.
-        head = f"{request} HTTP/1.0\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        await writer.drain()
-        return await reader.read()
-    finally:
-        writer.close()
+def _exchange(path: Path, request: str, body: bytes, deadline_s: float) -> tuple[int, bytes]:
+    """Ask and read the whole answer, on a connection that is kept until then.
+
+    Docker reads an archive up to its end mark, and not the zeros after it. A connection that it
+    were to close after the answer, it would reset for them, and the answer would be lost: Docker 26
+    does so, once in 30 images. One that may go on it reads to the end of the request.
+    """
+    method, _, target = request.partition(" ")
+    with closing(_Connection(path, deadline_s)) as connection:
+        connection.request(method, target, body, {"Content-Type": "application/x-tar"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 async def is_ready(socket: Path) -> bool:
