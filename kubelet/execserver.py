@@ -143,7 +143,7 @@ class Session:
         self._is_begun, self._execution = asyncio.Event(), cast(Execution | None, None)
         # The client has sent something.
         self._has_spoken = asyncio.Event()
-        # The client was told how its command ended: it may leave.
+        # The client is told how its command ended: it may leave.
         self._is_concluded = False
 
     async def end(self) -> None:
@@ -226,11 +226,10 @@ class Session:
 
     async def _conclude(self, status: Status) -> None:
         """Tell how it ended; close once the client has read it, for a close ends what is unread."""
+        self._is_concluded = True
         try:
             async with asyncio.timeout(TAKEN_S):
-                await self._socket.write(endings.status_message(status))
-                self._is_concluded = True
-                await self._socket.taken()
+                await self._socket.conclude(endings.status_message(status))
             await self._socket.finish()
         except (Broken, TimeoutError) as error:
             log.info("a client has not read its command's end", why=str(error) or "too slow")

@@ -39,10 +39,10 @@ class Carrier(Protocol):
 
     async def ping(self) -> None: ...
 
-    async def taken(self) -> None:
-        """Wait until the client has read everything that was written; `read` must go on.
+    async def conclude(self, status: bytes) -> None:
+        """Tell how it ended, once the client has read all that came before or is to read it yet.
 
-        Raises: Broken.
+        `read` must go on. A close comes behind it, which ends what is unread. Raises: Broken.
         """
         ...
 
@@ -59,6 +59,15 @@ class Carrier(Protocol):
         ...
 
 
+class Messages(WebSocket):
+    """The messages of a WebSocket."""
+
+    async def conclude(self, status: bytes) -> None:
+        # Some clients (httpx_ws, of kr8s) leave at the status, and fail at a ping behind it.
+        await self.taken()
+        await self.write(status)
+
+
 def carrier_for(incoming: web.BaseRequest, asked: ExecQuery) -> Carrier:
     """Return what carries the channels of a request; nothing is answered yet. Raises: NotSpoken."""
     if spdywords.asks_for_spdy(incoming.headers):
@@ -67,6 +76,6 @@ def carrier_for(incoming: web.BaseRequest, asked: ExecQuery) -> Carrier:
             raise NotSpoken(said)
         return SpdyChannels(incoming, asked)
     try:
-        return WebSocket(incoming, channels.PROTOCOLS)
+        return Messages(incoming, channels.PROTOCOLS)
     except NotWebSocket as error:
         raise NotSpoken(f"WebSocket or SPDY/3.1 is needed: {error}") from error

@@ -95,7 +95,8 @@ class SpdyChannels:
         if self._session is not None:
             await self._session.ping()
 
-    async def taken(self) -> None:
+    async def conclude(self, status: bytes) -> None:
+        await self.write(status)
         for channel, stream in self._streams.items():
             if channel is not Channel.STDIN:
                 await stream.finish()
