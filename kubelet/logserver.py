@@ -11,7 +11,7 @@ from cubernetes.api.core.podspec.spec import every_program
 from cubernetes.api.errors import BadRequest
 from cubernetes.client.wire.execquery import ExecQuery, attach_query, exec_query
 from cubernetes.client.wire.logquery import log_query
-from cubernetes.client.wire.portforward import NoPort, port_of
+from cubernetes.client.wire.portforward import NoPort, port_of, ports_in
 from cubernetes.host.clock import Clock
 from cubernetes.host.web.httpserver import HttpServer, Limits
 from cubernetes.host.web.messages import TEXT, Request, Response
@@ -37,8 +37,9 @@ from kubelet.runtime.driver import (
     State,
 )
 from kubelet.settings import ServingSettings
+from kubelet.streams.channelports import Connect
 from kubelet.streams.podport import ConnectAt, PodPorts
-from kubelet.streams.portforward import Connect, Forwards
+from kubelet.streams.portforward import Forwards
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  who may ask is known by his certificate
 
@@ -206,8 +207,12 @@ class ContainerLogs:
     async def forward(self, request: Request) -> Response:
         """Raises: Refused."""
         pod, sandbox = await self._sandbox(request)
+        try:
+            ports = ports_in(request.query)
+        except NoPort as error:
+            raise HttpRefusal(400, str(error)) from error
         name = f"{pod.metadata.namespace}/{pod.metadata.name}"
-        return Response(101, b"", switch=partial(self._forwards.answer, sandbox.netns, name))
+        return Response(101, b"", switch=partial(self._forwards.answer, sandbox.netns, name, ports))
 
     async def port(self, request: Request) -> Response:
         """Raises: Refused."""

@@ -5,9 +5,10 @@ subprotocol, or SPDY/3.1) is theirs, and no message is unpacked on the way. The 
 asks, for what, and how many sessions there are.
 """
 
+import shlex
 from collections.abc import Mapping
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from apiserver.backend import Backend
 from apiserver.call import Call
@@ -22,6 +23,7 @@ from cubernetes.client.wire.execquery import (
     exec_query,
     exec_query_text,
 )
+from cubernetes.client.wire.portforward import NoPort, ports_in
 from cubernetes.host.web.messages import Response
 from cubernetes.host.web.upgrade import relayed
 
@@ -45,6 +47,7 @@ async def attach(backend: Backend, call: Call) -> Response:
 
 
 async def _reached(backend: Backend, call: Call, verb: str, asked: ExecQuery) -> Response:
+    _note(call, command=shlex.join(asked.command), container=asked.container)
     refuse_other_sites(call.request.headers)
     way = await way_to(backend, call, asked.container)
     return await _handed_over(backend, call, way, f"/{verb}/{way.path}", exec_query_text(asked))
@@ -52,9 +55,17 @@ async def _reached(backend: Backend, call: Call, verb: str, asked: ExecQuery) ->
 
 async def forward(backend: Backend, call: Call) -> Response:
     """Switch to a stream to the kubelet, which forwards ports of the pod over it."""
+    ports = ports_in(call.request.query)
+    _note(call, ports=",".join(map(str, ports)))
     refuse_other_sites(call.request.headers)
     way = await way_to(backend, call, None)
-    return await _handed_over(backend, call, way, f"/portForward/{way.path}", "")
+    query = urlencode({"ports": ",".join(map(str, ports))}) if ports else ""
+    return await _handed_over(backend, call, way, f"/portForward/{way.path}", query)
+
+
+def _note(call: Call, **facts: str) -> None:
+    """Let the audit tell what is asked for beside the path."""
+    call.trace.notes = {name: text for name, text in facts.items() if text}
 
 
 async def _handed_over(backend: Backend, call: Call, way: Way, path: str, query: str) -> Response:
@@ -108,14 +119,26 @@ ATTACH = Subresource(
     media="text/plain",
     is_stream=True,
 )
-# Streams name the ports; only the older protocol of channels, which is not spoken, names them here.
-FORWARD_REFUSED = {"ports": ""}
+
+
+def _ports_refusal(value: str) -> str:
+    try:
+        ports_in((("ports", value),))
+    except NoPort as error:
+        return str(error)
+    return ""
+
+
+PORTS = Parameter(
+    "ports",
+    TEXT,
+    "The ports that a WebSocket of channels forwards, by commas; streams of SPDY name their own.",
+    _ports_refusal,
+)
+FORWARD = (*COMMON, PORTS)
 PORT_FORWARD = Subresource(
     "portforward",
-    (
-        Method("GET", "create", forward, COMMON, refused=FORWARD_REFUSED),
-        Method("POST", "create", forward, COMMON, refused=FORWARD_REFUSED),
-    ),
+    (Method("GET", "create", forward, FORWARD), Method("POST", "create", forward, FORWARD)),
     media="text/plain",
     is_stream=True,
 )

@@ -3,16 +3,17 @@
 The protocol is `portforward.k8s.io`: for each connection the client opens two streams of SPDY/3.1
 that carry the same `requestid`, one for its bytes, and one on which the server says what went
 wrong, or nothing. SPDY is spoken on the bare connection (Upgrade: SPDY/3.1) or within a WebSocket.
+A WebSocket of channels, as libraries ask, is `channelports`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from cubernetes.client.wire import portforward, spdywords
+from cubernetes.client.wire import channels, portforward, spdywords
 from cubernetes.host.clock import Clock
 from cubernetes.host.log import Log
 from cubernetes.host.web.duplex import Broken, Duplex
@@ -21,6 +22,7 @@ from cubernetes.host.web.spdy.frames import Malformed
 from cubernetes.host.web.spdy.session import Session, Stream
 from cubernetes.host.web.upgrade import switched
 from cubernetes.host.web.websocket.server import NotWebSocket, WebSocket
+from kubelet.streams.channelports import ChannelForwarding, Connect, Idle
 
 SESSIONS_MAX = 64
 # Kubernetes' streamingConnectionIdleTimeout: nothing was forwarded for so long.
@@ -28,14 +30,7 @@ IDLE_S = 4 * 3600.0
 # How long the second stream of a connection may be behind the first.
 PAIR_DEADLINE_S = 30.0
 
-type Connect = Callable[[str, int], Awaitable[Duplex[bytes, bytes]]]
-"""Given a network namespace and a port, connects to it there. Raises: OSError."""
-
 log = Log(__name__)
-
-
-class Idle(Exception):
-    """Nothing was forwarded for too long."""
 
 
 class Forwards:
@@ -45,19 +40,21 @@ class Forwards:
         self._connect, self._clock, self._ping_s = connect, clock, ping_s
         self._session_count = 0
 
-    async def answer(self, netns: str, pod: str, incoming: web.BaseRequest) -> web.StreamResponse:
-        """Forward ports until the client has left: a Switch."""
+    async def answer(
+        self, netns: str, pod: str, ports: Sequence[int], incoming: web.BaseRequest
+    ) -> web.StreamResponse:
+        """Forward ports until the client has left: a Switch. ports: those that a query names."""
         if self._session_count >= SESSIONS_MAX:
             said = f"this node has {SESSIONS_MAX} forwarding sessions, the most allowed"
             return web.Response(status=503, text=said)
         self._session_count += 1
         try:
-            return await self._answered(netns, pod, incoming)
+            return await self._answered(netns, pod, ports, incoming)
         finally:
             self._session_count -= 1
 
     async def _answered(
-        self, netns: str, pod: str, incoming: web.BaseRequest
+        self, netns: str, pod: str, ports: Sequence[int], incoming: web.BaseRequest
     ) -> web.StreamResponse:
         if spdywords.asks_for_spdy(incoming.headers):
             if portforward.PROTOCOL not in spdywords.offered(incoming.headers):
@@ -65,22 +62,39 @@ class Forwards:
                 return web.Response(status=400, text=said)
             headers = spdywords.switched_to(portforward.PROTOCOL)
             outgoing, stream = await switched(incoming, headers)
-            await self._run(stream, netns, pod)
+            await self._run(stream, pod, self._streams(netns, stream))
             return outgoing
         try:
-            socket = WebSocket(incoming, (portforward.TUNNEL,))
+            socket = WebSocket(incoming, (channels.V4, portforward.TUNNEL), is_named=False)
         except NotWebSocket as error:
             said = f"port-forward needs SPDY/3.1, bare or within a WebSocket: {error}"
             return web.Response(status=400, text=said)
-        await socket.open()
-        await self._run(socket, netns, pod)
+        if socket.protocol == portforward.TUNNEL:
+            running = self._streams(netns, socket)
+        elif ports:
+            session = ChannelForwarding(self._connect, self._clock, netns, socket, ports)
+            running = session.run(self._ping_s, IDLE_S)
+        else:
+            said = f"ports: is required with {channels.V4}: which ports its channels are of"
+            return web.Response(status=400, text=said)
+        try:
+            await socket.open()
+        except BaseException:
+            running.close()
+            raise
+        await self._run(socket, pod, running)
         return socket.answer
 
-    async def _run(self, carrier: Duplex[bytes, bytes], netns: str, pod: str) -> None:
+    def _streams(self, netns: str, carrier: Duplex[bytes, bytes]) -> Coroutine[None, None, str]:
+        return Forwarding(self._connect, self._clock, netns, carrier).run(self._ping_s)
+
+    async def _run(
+        self, carrier: Duplex[bytes, bytes], pod: str, running: Coroutine[None, None, str]
+    ) -> None:
         log.info("port-forward begins", pod=pod)
         why = "the connection was lost"
         try:
-            why = await Forwarding(self._connect, self._clock, netns, carrier).run(self._ping_s)
+            why = await running
         finally:
             carrier.abort()
             log.info("port-forward ends", pod=pod, why=why)

@@ -30,8 +30,13 @@ class WebSocket:
     Made of a request that is answered by `open` alone; until then nothing is sent.
     """
 
-    def __init__(self, incoming: web.BaseRequest, protocols: Sequence[str]) -> None:
-        """Raises: NotWebSocket: also where the client speaks none of the protocols."""
+    def __init__(
+        self, incoming: web.BaseRequest, protocols: Sequence[str], *, is_named: bool = True
+    ) -> None:
+        """is_named: a client must name its protocol; else one that names none has the first.
+
+        Raises: NotWebSocket: also where the client speaks none of the protocols.
+        """
         self._incoming = incoming
         # Not compressed: it would cost more than it saves within a cluster.
         self.answer: web.WebSocketResponse = web.WebSocketResponse(
@@ -50,10 +55,10 @@ class WebSocket:
         if not ready.ok:
             upgrade = incoming.headers.get("upgrade", "")[:40]
             raise NotWebSocket(f"a WebSocket is needed, upgrade {upgrade!r} is not one")
-        if ready.protocol is None:
+        if ready.protocol is None and (offered or is_named):
             spoken = ", ".join(protocols)
             raise NotWebSocket(f"of the subprotocols {offered!r} none is spoken here: {spoken}")
-        self.protocol = ready.protocol
+        self.protocol = ready.protocol or protocols[0]
 
     @property
     def outgoing(self) -> web.StreamResponse:

@@ -28,6 +28,7 @@ NONSENSE: Mapping[str, str] = {
     "fieldManager": "x" * 129,
     "container": "No Name",
     "command": "",
+    "ports": "http",
     "sinceTime": "yesterday",
 }
 SAID_BY_KUBERNETES = {"fieldSelector": "field label not supported"}
@@ -307,6 +308,12 @@ async def _session(world: World, kubelets: Kubelets) -> None:
     assert kubelets.asked[-1][2] == "command=ls&stdout=true"
 
 
+async def _ports(world: World, kubelets: Kubelets) -> None:
+    query = (("ports", "80,443"), ("ports", "80"))
+    await world.server.handle(Request("GET", f"{PODS}/web/portforward", query, identity=ADMIN))
+    assert kubelets.asked[-1][2] == "ports=80%2C443%2C80"
+
+
 async def _offset(_world: World, _kubelets: Kubelets) -> None:
     jobs = PaperJobs()
     async with a_world(jobs=jobs) as world:
@@ -371,6 +378,7 @@ EFFECTS: Mapping[str, Effect] = {
     "stdout": _session,
     "stderr": _session,
     "tty": _session,
+    "ports": _ports,
 }
 
 
