@@ -28,7 +28,7 @@ class LeaseSpec(Model):
 
     holder_identity: the holder; empty where there is none.
     lease_duration_seconds: how long after `renewTime` it is still the holder's; left out, those
-    who wait for it know by themselves.
+        who wait for it know by themselves.
     acquire_time: when the holder took it.
     renew_time: when the holder renewed it last.
     lease_transitions: how often the holder has changed: the fencing number of a leader.

@@ -59,7 +59,7 @@ def context_of(signed: Signed, ca: Signed, folder: Path, *, is_server: bool) -> 
     return tls
 
 
-def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None:
+def must_shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None:
     """Let both verify each other, in memory. Raises: ssl.SSLCertVerificationError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [
@@ -81,7 +81,7 @@ def test_strict_clients_and_servers_accept_what_is_signed(tmp_path: Path) -> Non
     server = context_of(pki.new_cert(NODE, ca, now), ca, tmp_path, is_server=True)
     client = context_of(pki.new_cert(user, ca, now), ca, tmp_path, is_server=False)
 
-    shake_hands(server, client, "192.168.78.11")
+    must_shake_hands(server, client, "192.168.78.11")
 
 
 def without(kind: x509.ObjectIdentifier, signed: Signed, ca: Signed) -> Signed:
@@ -107,7 +107,7 @@ def test_a_certificate_that_strict_clients_refuse_is_made_anew(tmp_path: Path) -
     client = context_of(new, ca, tmp_path, is_server=False)
 
     with pytest.raises(ssl.SSLCertVerificationError, match="Authority Key Identifier"):
-        shake_hands(context_of(old, ca, tmp_path, is_server=True), client, "192.168.78.11")
+        must_shake_hands(context_of(old, ca, tmp_path, is_server=True), client, "192.168.78.11")
     assert pki.is_good(new, now)
     assert not pki.is_good(old, now)
 
@@ -122,10 +122,12 @@ def test_an_authority_that_strict_clients_refuse_is_completed_and_keeps_its_key(
     server = context_of(signed, old, tmp_path, is_server=True)
 
     with pytest.raises(ssl.SSLCertVerificationError, match="Subject Key Identifier"):
-        shake_hands(server, context_of(signed, old, tmp_path, is_server=False), "192.168.78.11")
+        must_shake_hands(
+            server, context_of(signed, old, tmp_path, is_server=False), "192.168.78.11"
+        )
     whole = pki.completed(old)
     server = context_of(signed, whole, tmp_path, is_server=True)
-    shake_hands(server, context_of(signed, whole, tmp_path, is_server=False), "192.168.78.11")
+    must_shake_hands(server, context_of(signed, whole, tmp_path, is_server=False), "192.168.78.11")
     assert pki.pin_of(whole.cert) == pki.pin_of(old.cert)
     assert whole.key == old.key
     assert pki.completed(ca) == ca

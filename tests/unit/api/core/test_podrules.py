@@ -334,6 +334,11 @@ def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
     return [(one.field, one.message) for one in pod.problems()]
 
 
+LIMIT = {"resource": "limits.cpu"}
+PODS = {"containerName": "a", "resource": "limits.pods"}
+NAMED = {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
 @pytest.mark.parametrize(
     ("volume", "field", "message"),
     [
@@ -349,8 +354,23 @@ def volume_problems_of(volume: dict[str, object]) -> list[tuple[str, str]]:
         ),
         (
             {"downwardAPI": {"items": [{"path": "a"}]}},
-            ".downwardAPI.items[0].fieldRef",
+            ".downwardAPI.items[0]",
+            "one of fieldRef and resourceFieldRef is required",
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "a", "resourceFieldRef": LIMIT, **NAMED}]}},
+            ".downwardAPI.items[0]",
+            "can not be specified simultaneously",
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "a", "resourceFieldRef": LIMIT}]}},
+            ".downwardAPI.items[0].resourceFieldRef.containerName",
             "is required",
+        ),
+        (
+            {"downwardAPI": {"items": [{"path": "a", "resourceFieldRef": PODS}]}},
+            ".downwardAPI.items[0].resourceFieldRef.resource",
+            "must be one of limits.cpu",
         ),
         (
             {"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "status.podIP"}}]}},
