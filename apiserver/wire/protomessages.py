@@ -113,7 +113,8 @@ ConfigMapVolumeSource 1=localObjectReference:LocalObjectReference^ 2=items:[KeyT
 SecretVolumeSource 1=secretName 2=items:[KeyToPath] 3=defaultMode:int? 4=optional:bool?
 KeyToPath 1=key 2=path 3=mode:int?
 DownwardAPIVolumeSource 1=items:[DownwardAPIVolumeFile] 2=defaultMode:int?
-DownwardAPIVolumeFile 1=path 2=fieldRef:ObjectFieldSelector 3=resourceFieldRef:- 4=mode:int?
+DownwardAPIVolumeFile 1=path 2=fieldRef:ObjectFieldSelector
+  3=resourceFieldRef:ResourceFieldSelector 4=mode:int?
 ServiceAccountTokenProjection 1=audience 2=expirationSeconds:int? 3=path
 ProjectedVolumeSource 1=sources:[VolumeProjection] 2=defaultMode:int?
 VolumeProjection 1=secret:SecretProjection 2=downwardAPI:DownwardAPIProjection

@@ -11,6 +11,7 @@ from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.podspec.references import Named, claims_in, named_in_volumes
 from cubernetes.api.core.podspec.volumes.volume import (
     ConfigMapProjection,
+    DownwardFile,
     DownwardProjection,
     SecretProjection,
     Volume,
@@ -21,8 +22,9 @@ from cubernetes.api.core.podspec.volumes.volume import (
 )
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import Object
-from kubelet.objects.origins import NOTHING, field_of
+from kubelet.objects.origins import NOTHING, amount_of, field_of
 from kubelet.objects.tokenwishes import Tokens, Wish
+from kubelet.runtime.driver import RuntimeTrouble
 
 GROUP_READS = 0o440
 TOLD_MAX = 3  # reasons in one message
@@ -40,6 +42,7 @@ class Content:
     untold: why tokens are missing; what was written before goes on.
     is_away: they are missing because the API server does not answer.
     now: when this was so; versions of a volume's files are named by it.
+    allocatable: what the node has for pods, in the units in which amounts are counted.
     """
 
     objects: Mapping[Named, Object] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class Content:
     untold: str = ""
     is_away: bool = False
     now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    allocatable: Mapping[str, int] = field(default_factory=dict)
 
 
 EMPTY = Content()
@@ -109,10 +113,25 @@ def mark_of(pod: Pod, content: Content) -> tuple[object, ...] | None:
         (named, one.metadata.uid, one.metadata.resource_version)
         for named, one in sorted(content.objects.items())
     )
-    is_about_itself = any(one.downward_api for each in volumes for one in sources_of(each))
-    meta = pod.metadata
-    own = (sorted(meta.labels.items()), sorted(meta.annotations.items())) if is_about_itself else ()
+    meta, own = pod.metadata, list[object]()
+    if any(_told_in(pod)):
+        own += [sorted(meta.labels.items()), sorted(meta.annotations.items())]
+    if tells_amounts(pod):
+        own.append(sorted(content.allocatable.items()))
     return (versions, *sorted(content.tokens.items()), *own)
+
+
+def tells_amounts(pod: Pod) -> bool:
+    """Whether files of the pod tell what its containers may take, which the node may limit."""
+    return any(one.resource_field_ref is not None for one in _told_in(pod))
+
+
+def _told_in(pod: Pod) -> Iterator[DownwardFile]:
+    """Yield the files of a pod's volumes that are about itself."""
+    for volume in pod.spec.volumes:
+        for source in sources_of(volume):
+            if source.downward_api is not None:
+                yield from source.downward_api.items
 
 
 def is_made_from(pod: Pod, namespace: str, named: Named) -> bool:
@@ -125,7 +144,7 @@ def _files_from(
     pod: Pod, source: VolumeProjection, mode: int, content: Content, reasons: list[str]
 ) -> Iterator[tuple[str, File]]:
     if source.downward_api is not None:
-        yield from _fields(pod, source.downward_api, mode)
+        yield from _fields(pod, source.downward_api, mode, content.allocatable, reasons)
     if (wanted := source.service_account_token) is not None:
         wish = Wish(wanted.audience, wanted.expiration_seconds)
         if wish in content.tokens:
@@ -138,15 +157,32 @@ def _files_from(
             yield from _keys(kind, projected, one, mode, reasons)
 
 
-def _fields(pod: Pod, wanted: DownwardProjection, mode: int) -> Iterator[tuple[str, File]]:
+def _fields(
+    pod: Pod,
+    wanted: DownwardProjection,
+    mode: int,
+    allocatable: Mapping[str, int],
+    reasons: list[str],
+) -> Iterator[tuple[str, File]]:
     for item in wanted.items:
-        path = item.field_ref.field_path if item.field_ref is not None else ""
-        whole = {
-            "metadata.labels": pod.metadata.labels,
-            "metadata.annotations": pod.metadata.annotations,
-        }
-        text = lines_of(whole[path]) if path in whole else field_of(pod, path, NOTHING)
+        try:
+            text = _text_of(pod, item, allocatable)
+        except RuntimeTrouble as error:
+            reasons.append(str(error))
+            continue
         yield item.path, File(text.encode(), mode if item.mode is None else item.mode)
+
+
+def _text_of(pod: Pod, item: DownwardFile, allocatable: Mapping[str, int]) -> str:
+    """Return what a file tells of its pod. Raises: RuntimeTrouble: it has no such container."""
+    if (amount := item.resource_field_ref) is not None:
+        return str(amount_of(pod, amount.container_name, amount, allocatable))
+    path = item.field_ref.field_path if item.field_ref is not None else ""
+    whole = {
+        "metadata.labels": pod.metadata.labels,
+        "metadata.annotations": pod.metadata.annotations,
+    }
+    return lines_of(whole[path]) if path in whole else field_of(pod, path, NOTHING)
 
 
 def lines_of(values: Mapping[str, str]) -> str:

@@ -76,7 +76,9 @@ def value_of(pod: Pod, wanted: Wanted, variable: EnvVar, origins: Origins) -> st
     if source.field_ref is not None:
         return field_of(pod, source.field_ref.field_path, origins)
     if source.resource_field_ref is not None:
-        return str(amount_of(pod, wanted, source.resource_field_ref, origins))
+        ref = source.resource_field_ref
+        name = ref.container_name or wanted.name
+        return str(amount_of(pod, name, ref, origins.allocatable))
     if source.config_map_key_ref is not None:
         return _key_of("ConfigMap", pod, source.config_map_key_ref, origins)
     if source.secret_key_ref is not None:
@@ -107,12 +109,15 @@ def field_of(pod: Pod, path: str, origins: Origins) -> str:
     return fields[path]
 
 
-def amount_of(pod: Pod, wanted: Wanted, ref: ResourceFieldSelector, origins: Origins) -> int:
+def amount_of(
+    pod: Pod, name: str, ref: ResourceFieldSelector, allocatable: Mapping[str, int]
+) -> int:
     """Return what a container requests or is limited to, in its divisor's units, rounded up.
+
+    allocatable is what the node has for pods, in the units in which amounts are counted.
 
     Raises: RuntimeTrouble: the pod has no such container.
     """
-    name = ref.container_name or wanted.name
     one = next((each for each in every_program(pod.spec) if each.name == name), None)
     if one is None:
         raise RuntimeTrouble(CONFIG_ERROR, f"container {name} not found")
@@ -122,7 +127,7 @@ def amount_of(pod: Pod, wanted: Wanted, ref: ResourceFieldSelector, origins: Ori
     if resource in amounts:
         amount = amounts[resource].amount
     else:
-        count = Decimal(origins.allocatable.get(resource, 0) if part == "limits" else 0)
+        count = Decimal(allocatable.get(resource, 0) if part == "limits" else 0)
         amount = count / 1000 if resource == "cpu" else count
     divisor = ref.divisor.amount if ref.divisor is not None and ref.divisor.amount else Decimal(1)
     return math.ceil(amount / divisor)

@@ -18,7 +18,7 @@ from cubernetes.api.errors import Conflict, NotFound
 from cubernetes.host.log import Log
 from cubernetes.reconcile.plan import Record
 from kubelet.drain.draining import Draining, are_roads_closed
-from kubelet.files.contents import Content, mark_of
+from kubelet.files.contents import Content, mark_of, tells_amounts
 from kubelet.files.profiles import read_profile
 from kubelet.network.driver import NetworkTrouble
 from kubelet.objects.origins import Origins, given_variables
@@ -216,7 +216,8 @@ class Acts:
         tokens, untold = await self._parts.objects.tokens.known(pod)
         is_away = bool(untold) and self._parts.objects.tokens.is_away
         now = self._parts.env.clock.now()
-        content = Content(objects, unknown, tokens, untold, is_away, now)
+        amounts = self._allocatable(pod)
+        content = Content(objects, unknown, tokens, untold, is_away, now, amounts)
         claimed = await self._parts.claims.claimed(pod)
         paths = await self._parts.volumes.prepare(pod, content, claimed)
         self._written_mark = mark_of(pod, content)
@@ -261,9 +262,14 @@ class Acts:
     def has_new_content(self, pod: Pod) -> bool:
         """Whether files of the pod's volumes are to be others than those this life has written."""
         objects = self._parts.objects
-        content = Content(*objects.of_volumes_now(pod), *objects.tokens.known_now(pod))
+        known = (*objects.of_volumes_now(pod), *objects.tokens.known_now(pod))
+        content = Content(*known, allocatable=self._allocatable(pod))
         mark = mark_of(pod, content)
         return mark is not None and mark not in (self._written_mark, ())
+
+    def _allocatable(self, pod: Pod) -> Mapping[str, int]:
+        """Return what the node has for pods, for files that tell of it."""
+        return self._parts.room().amounts if tells_amounts(pod) else {}
 
     async def _message_file(self, message: Message) -> str:
         """Make the file for a container's last message; empty: it starts without one.

@@ -1,8 +1,11 @@
 """Volumes made from ConfigMaps, Secrets and the pod, on real nodes: files, modes and changes."""
 
+import math
+
 import pytest
 
 from cubernetes.api.core.configmap import ConfigMap
+from cubernetes.api.core.node import Node
 from cubernetes.api.core.pod import Pod
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta, replaced
@@ -27,6 +30,8 @@ SCRIPT = f"""
 stat -L -c '%a %u %n' /login/word /all/deep/word /all/labels
 touch /conf/x 2>&1 || echo read-only
 grep -o ' /login tmpfs' /proc/mounts
+echo "limit: $(cat /all/limit)"
+echo "room: $(cat /all/room)"
 was=
 while :; do
   now=$(cat /conf/text)
@@ -34,6 +39,8 @@ while :; do
   sleep 0.1
 done & {SLEEP}
 """
+LIMIT = {"containerName": "main", "resource": "limits.memory", "divisor": "1Mi"}
+CORES = {"containerName": "main", "resource": "limits.cpu"}
 VOLUMES = [
     {"name": "conf", "configMap": {"name": "shop"}},
     {"name": "login", "secret": {"secretName": "shop", "defaultMode": 0o400}},
@@ -49,7 +56,9 @@ VOLUMES = [
                                 "path": "labels",
                                 "mode": 0o444,
                                 "fieldRef": {"fieldPath": "metadata.labels"},
-                            }
+                            },
+                            {"path": "limit", "resourceFieldRef": LIMIT},
+                            {"path": "room", "resourceFieldRef": CORES},
                         ]
                     }
                 },
@@ -66,7 +75,8 @@ async def test_files_of_a_running_pod_follow_what_they_are_made_from(
     await made_namespace(client, "zoo")
     meta = ObjectMeta(name="shop", namespace="zoo")
     await client.create(Secret(metadata=meta, string_data={"word": "battery staple"}))
-    await client.create(pod("files", [shell(SCRIPT, volumeMounts=MOUNTS)], volumes=VOLUMES))
+    main = shell(SCRIPT, volumeMounts=MOUNTS, resources={"limits": {"memory": "48Mi"}})
+    await client.create(pod("files", [main], volumes=VOLUMES))
     one = await until_waiting(client, "files", "ContainerCreating")
     config = await client.create(ConfigMap(metadata=meta, data={"text": "one"}))
     one = await until_phase(client, "files", "Running")
@@ -79,7 +89,9 @@ async def test_files_of_a_running_pod_follow_what_they_are_made_from(
     await until("the change is seen", lambda: wrote("text: two"))
     lines = (await logs(client, "files")).splitlines()
     assert {"400 0 /login/word", "644 0 /all/deep/word", "444 0 /all/labels"} < set(lines)
-    assert {"read-only", " /login tmpfs"} < set(lines)
+    node = await client.get(Node, one.spec.node_name)
+    cores = math.ceil(node.status.allocatable["cpu"].amount)
+    assert {"read-only", " /login tmpfs", "limit: 48", f"room: {cores}"} < set(lines)
 
     kept = f"/var/lib/cubernetes/kubelet/volumes/{one.metadata.uid}"
     ended = await cluster.run(one.spec.node_name, ["cat", "/proc/mounts"])

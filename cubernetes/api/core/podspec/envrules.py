@@ -43,7 +43,7 @@ def _origin_problems(origin: EnvVarSource, field: str) -> Iterator[Problem]:
     sources = (origin.field_ref, origin.resource_field_ref, *keys.values())
     yield from _one_of(sources, field)
     if origin.resource_field_ref is not None:
-        yield from _resource_problems(origin.resource_field_ref, f"{field}.resourceFieldRef")
+        yield from resource_problems(origin.resource_field_ref, f"{field}.resourceFieldRef")
     if origin.field_ref is not None:
         yield from field_problems(origin.field_ref, f"{field}.fieldRef", FIELDS)
     for part, ref in keys.items():
@@ -53,7 +53,8 @@ def _origin_problems(origin: EnvVarSource, field: str) -> Iterator[Problem]:
                 yield Problem(f"{field}.{part}.key", "is required", "FieldValueRequired")
 
 
-def _resource_problems(ref: ResourceFieldSelector, field: str) -> Iterator[Problem]:
+def resource_problems(ref: ResourceFieldSelector, field: str) -> Iterator[Problem]:
+    """Yield what is wrong with the amount of a container that is named at field."""
     if ref.resource not in RESOURCES:
         message = f"must be one of {', '.join(RESOURCES)}"
         yield Problem(f"{field}.resource", message, "FieldValueNotSupported")

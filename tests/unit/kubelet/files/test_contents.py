@@ -7,14 +7,18 @@ import pytest
 
 from cubernetes.api.core.configmap import ConfigMap
 from cubernetes.api.core.pod import Pod
+from cubernetes.api.core.podspec.container import Resources
+from cubernetes.api.core.podspec.envsource import ResourceFieldSelector
 from cubernetes.api.core.podspec.references import Named, named_by, named_in_volumes
-from cubernetes.api.core.podspec.volumes.volume import Volume
+from cubernetes.api.core.podspec.volumes.volume import DownwardFile, DownwardVolume, Volume
 from cubernetes.api.core.secret import Secret
 from cubernetes.api.meta import ObjectMeta, replaced
+from cubernetes.api.quantities import Quantity
 from kubelet.files.contents import Content, File, Missing, files_of, mark_of, quoted
 from kubelet.pod.volumes import VolumeTrouble, files_by_volume
-from tests.given import a_pod
+from tests.given import a_container, a_pod
 
+LABELS = {"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}
 SETTINGS, LOGIN = Named("ConfigMap", "settings"), Named("Secret", "login")
 
 
@@ -138,6 +142,48 @@ def test_fields_of_the_pod_are_files() -> None:
     }
 
 
+def amount(path: str, name: str, resource: str, divisor: str = "1") -> DownwardFile:
+    ref = ResourceFieldSelector(container_name=name, resource=resource, divisor=Quantity(divisor))
+    return DownwardFile(path=path, resource_field_ref=ref)
+
+
+def a_pod_with_amounts(*items: DownwardFile) -> Pod:
+    amounts = {"cpu": Quantity("250m"), "memory": Quantity("64Mi")}
+    own = replaced(a_container("own"), resources=Resources(limits=amounts))
+    volume = Volume(name="v0", downward_api=DownwardVolume(items=items))
+    pod = a_pod(containers=(a_container("free"), own))
+    return replaced(pod, spec=replaced(pod.spec, volumes=(volume,)))
+
+
+def test_amounts_of_containers_are_files() -> None:
+    pod = a_pod_with_amounts(
+        amount("cpu", "own", "limits.cpu", "1m"),
+        amount("cpus", "own", "requests.cpu"),
+        amount("memory", "own", "limits.memory", "1Mi"),
+        # What has no limit may take what the node has for pods.
+        amount("most", "free", "limits.cpu"),
+        amount("least", "free", "requests.memory"),
+    )
+    content = Content(allocatable={"cpu": 3500, "memory": 8 << 30})
+    found = files_of(pod, pod.spec.volumes[0], content)
+    told = {path: file.content.decode() for path, file in found.items()}
+    assert told == {"cpu": "250", "cpus": "1", "memory": "64", "most": "4", "least": "0"}
+
+
+def test_amounts_of_a_container_that_is_not_there_are_missing() -> None:
+    pod = a_pod_with_amounts(amount("cpu", "nobody", "limits.cpu"))
+    with pytest.raises(Missing, match="container nobody not found"):
+        files_of(pod, pod.spec.volumes[0], Content())
+
+
+def test_the_mark_differs_where_the_node_has_another_amount_for_pods_that_tell_it() -> None:
+    telling = a_pod_with_amounts(amount("most", "free", "limits.cpu"))
+    silent = a_pod_of({"downwardAPI": {"items": [LABELS]}})
+    one, other = Content(allocatable={"cpu": 1000}), Content(allocatable={"cpu": 2000})
+    assert mark_of(telling, one) != mark_of(telling, other)
+    assert mark_of(silent, one) == mark_of(silent, other)
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [("", '""'), ("é ✓", '"é ✓"'), ("\x00\x7f", '"\\x00\\x7f"'), ("\u200b", '"\\u200b"')],
@@ -180,8 +226,7 @@ def test_the_mark_differs_where_files_may() -> None:
     assert mark_of(pod, content) != mark_of(pod, changed)
     assert mark_of(pod, content) != mark_of(pod, Content())
     assert mark_of(pod, content) == mark_of(relabelled, content)
-    item = {"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}
-    about = a_pod_of({"downwardAPI": {"items": [item]}})
+    about = a_pod_of({"downwardAPI": {"items": [LABELS]}})
     moved = replaced(about, metadata=replaced(about.metadata, labels={}))
     assert mark_of(about, Content()) != mark_of(moved, Content())
     assert mark_of(a_pod_of({"emptyDir": {}}), Content()) == ()

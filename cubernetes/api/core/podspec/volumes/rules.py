@@ -5,7 +5,7 @@ from posixpath import normpath
 
 from cubernetes.api import names
 from cubernetes.api.core.podspec.container import VolumeMount
-from cubernetes.api.core.podspec.envrules import field_problems
+from cubernetes.api.core.podspec.envrules import field_problems, resource_problems
 from cubernetes.api.core.podspec.volumes.volume import (
     LIFE_S_MAX,
     LIFE_S_MIN,
@@ -158,10 +158,20 @@ def _item_problems(item: KeyToPath, field: str) -> Iterator[Problem]:
 
 def _downward_problems(file: DownwardFile, field: str) -> Iterator[Problem]:
     yield from _path_problems(file.path, f"{field}.path")
-    if file.field_ref is None:
-        yield Problem(f"{field}.fieldRef", "is required", "FieldValueRequired")
-    else:
-        yield from field_problems(file.field_ref, f"{field}.fieldRef", FILE_FIELDS)
+    field_ref, amount = file.field_ref, file.resource_field_ref
+    if field_ref is None and amount is None:
+        message = "one of fieldRef and resourceFieldRef is required"
+        yield Problem(field, message, "FieldValueRequired")
+    elif field_ref is not None and amount is not None:
+        yield Problem(field, "fieldRef and resourceFieldRef can not be specified simultaneously")
+    elif field_ref is not None:
+        yield from field_problems(field_ref, f"{field}.fieldRef", FILE_FIELDS)
+    elif amount is not None:
+        if not amount.container_name:
+            # A volume is of the pod: there is no container that could be meant without its name.
+            where = f"{field}.resourceFieldRef.containerName"
+            yield Problem(where, "is required", "FieldValueRequired")
+        yield from resource_problems(amount, f"{field}.resourceFieldRef")
 
 
 def _path_problems(path: str, field: str) -> Iterator[Problem]:

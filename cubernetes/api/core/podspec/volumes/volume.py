@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from cubernetes.api.core.podspec.envsource import ObjectFieldSelector
+from cubernetes.api.core.podspec.envsource import ObjectFieldSelector, ResourceFieldSelector
 from cubernetes.api.meta import Model, shown, wire
 from cubernetes.api.quantities import Quantity
 
@@ -98,16 +98,19 @@ class SecretVolume(Model):
 
 
 class DownwardFile(Model):
-    """A field of the pod as a file.
+    """A field of the pod, or what one of its containers requests or is limited to, as a file.
 
     path: the file's path in the volume: relative, without `..`, not beginning with `..`.
     field_ref: `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels`,
         `metadata.annotations`, or one of these by its key.
+    resource_field_ref: what a container requests or is limited to; it names the container. Either
+        this or field_ref is set.
     mode: the file's permission bits, 0 to 0777; left out, the volume's `defaultMode`.
     """
 
     path: str
     field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
     mode: FileMode | None = None
 
 
