@@ -101,9 +101,13 @@ def restore_text(found: FoundRules, wanted: RuleSet) -> str:
     """
     text = []
     have = found.rules
-    for table in sorted({place.table for one in (have, wanted) for place in _places(one)}):
-        lines = [*_chain_lines(table, have, wanted), *_jump_lines(table, found, wanted)]
-        lines += _gone_lines(table, have, wanted)
+    # Once for all tables: a look at every chain costs more than all the rest.
+    changed = changed_places(have, wanted)
+    tables = {place.table for places in (changed, have.jumps, wanted.jumps) for place in places}
+    for table in sorted(tables):
+        places = [place for place in changed if place.table == table]
+        lines = [*_chain_lines(places, have, wanted), *_jump_lines(table, found, wanted)]
+        lines += _gone_lines(places, wanted)
         if lines:
             text += [f"*{table}", *lines, "COMMIT"]
     return "".join(f"{line}\n" for line in text)
@@ -111,25 +115,22 @@ def restore_text(found: FoundRules, wanted: RuleSet) -> str:
 
 def changed_places(old: RuleSet, new: RuleSet) -> list[Chain]:
     """Return the chains that differ, gone ones included, in order."""
-    places = old.chains.keys() | new.chains.keys()
-    return sorted(one for one in places if old.chains.get(one) != new.chains.get(one))
-
-
-def _places(rules: RuleSet) -> Iterator[Chain]:
-    yield from rules.chains
-    yield from rules.jumps
-
-
-def _chain_lines(table: str, have: RuleSet, wanted: RuleSet) -> Iterator[str]:
-    changed = sorted(
+    before, after = old.chains, new.chains
+    changed = [
         place
-        for place, rules in wanted.chains.items()
-        if place.table == table and have.chains.get(place) != rules
-    )
-    edits = {place: _edit_lines(place, have, wanted) for place in changed}
+        for place, rules in after.items()
+        # Most are the same object: that is told without a look at their rules.
+        if (known := before.get(place)) is not rules and known != rules
+    ]
+    return sorted([*changed, *(before.keys() - after.keys())])
+
+
+def _chain_lines(changed: Sequence[Chain], have: RuleSet, wanted: RuleSet) -> Iterator[str]:
+    written = [place for place in changed if place in wanted.chains]
+    edits = {place: _edit_lines(place, have, wanted) for place in written}
     # Declared first, all of them: a rule may jump to a chain that comes later in the text.
-    yield from (f":{_name(place)} - [0:0]" for place in changed if edits[place] is None)
-    for place in changed:
+    yield from (f":{_name(place)} - [0:0]" for place in written if edits[place] is None)
+    for place in written:
         edit = edits[place]
         if edit is None:
             edit = [f"-A {place.chain} {line_of(rule)}" for rule in wanted.chains[place]]
@@ -178,10 +179,8 @@ def _jump_lines(table: str, found: FoundRules, wanted: RuleSet) -> Iterator[str]
         yield from (f"-I {place.chain} {line_of(rule)}" for rule in reversed(new))
 
 
-def _gone_lines(table: str, have: RuleSet, wanted: RuleSet) -> Iterator[str]:
-    gone = sorted(
-        place for place in have.chains if place.table == table and place not in wanted.chains
-    )
+def _gone_lines(changed: Sequence[Chain], wanted: RuleSet) -> Iterator[str]:
+    gone = [place for place in changed if place not in wanted.chains]
     # Emptied first, all of them: they may refer to one another.
     yield from (f":{_name(place)} - [0:0]" for place in gone)
     yield from (f"-X {place.chain}" for place in gone)
