@@ -1,6 +1,7 @@
 """How channels of exec and attach are carried: within a WebSocket, or as streams of SPDY/3.1."""
 
 import asyncio
+from contextlib import suppress
 from typing import Protocol
 
 from aiohttp import web
@@ -9,6 +10,9 @@ from cubernetes.client.wire import channels, spdywords
 from cubernetes.client.wire.execquery import ExecQuery
 from cubernetes.host.web.websocket.server import NotWebSocket, WebSocket
 from kubelet.streams.spdychannels import SpdyChannels
+
+# So long the end waits for a client to show that it has read what was written before.
+PONG_S = 2.0
 
 
 class NotSpoken(Exception):
@@ -64,8 +68,12 @@ class Messages(WebSocket):
 
     async def conclude(self, status: bytes) -> None:
         # Some clients (httpx_ws, of kr8s) leave at the status, and fail at a ping behind it.
-        await self.taken()
+        # Others answer no ping, or read slowly: they have it behind what was written all the same.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PONG_S):
+                await self.taken()
         await self.write(status)
+        await self.taken()
 
 
 def carrier_for(incoming: web.BaseRequest, asked: ExecQuery) -> Carrier:

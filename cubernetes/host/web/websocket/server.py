@@ -47,7 +47,7 @@ class WebSocket:
             decode_text=False,
             autoping=False,
         )
-        self._is_taken = asyncio.Event()
+        self._is_asked, self._is_taken = False, asyncio.Event()
         # The other side has answered a ping: it reads.
         self.answered = asyncio.Event()
         ready = self.answer.can_prepare(incoming)
@@ -120,16 +120,18 @@ class WebSocket:
             raise Broken(f"the connection broke: {error}") from error
 
     async def taken(self) -> None:
-        """Wait until the other side has read everything that was written; `read` must go on.
+        """Wait until the other side has read what was written before the first call of this.
 
-        A pong is sent by a side that has read up to its ping (RFC 6455, 5.5.3).
+        `read` must go on. A pong is sent by a side that has read up to its ping (RFC 6455, 5.5.3).
 
         Raises: Broken.
         """
-        try:
-            await self.answer.ping(END)
-        except (aiohttp.ClientError, OSError) as error:
-            raise Broken(f"the connection broke: {error}") from error
+        if not self._is_asked:
+            self._is_asked = True
+            try:
+                await self.answer.ping(END)
+            except (aiohttp.ClientError, OSError) as error:
+                raise Broken(f"the connection broke: {error}") from error
         await self._is_taken.wait()
 
     def _heard_pong(self, content: bytes) -> None:

@@ -12,6 +12,7 @@ import pytest
 from apiserver.settings import Limits
 from cubernetes.client.wire import channels
 from cubernetes.client.wire.channels import V4, V5, Channel, Size
+from cubernetes.client.wire.exitcodes import exit_code_in
 from cubernetes.host.web.duplex import Broken
 from cubernetes.host.web.websocket.client import HandshakeRefused
 from tests.contract.api.streams.world import (
@@ -209,6 +210,28 @@ async def test_a_client_that_shows_nothing_is_told_all_the_same(world: ExecWorld
     """Others than kubectl need not send the size of a terminal."""
     async with world.dialled(asking(EXIT_3, "stdin", "stdout", "tty")) as socket:
         assert (await all_told(socket)).code == 3
+
+
+async def test_a_client_that_answers_no_ping_is_told_how_its_command_ended(
+    world: ExecWorld,
+) -> None:
+    """It is told well before its session is given up, and behind what the command has written."""
+    connector = aiohttp.TCPConnector(ssl=world.tls)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.ws_connect(
+            world.url(asking(SPEAK, "stdout", "stderr")),
+            protocols=channels.PROTOCOLS,
+            autoping=False,
+        ) as socket,
+    ):
+        frames = []
+        while not frames or frames[-1].channel is not Channel.ERROR:
+            kind, content = await received(socket)
+            if kind is aiohttp.WSMsgType.BINARY:
+                frames.append(channels.frame_of(content))
+        assert {one.channel for one in frames[:-1]} == {Channel.STDOUT, Channel.STDERR}
+        assert exit_code_in(frames[-1].content) == 0
 
 
 async def test_a_command_that_cannot_start_is_told_on_the_stream_of_errors(
