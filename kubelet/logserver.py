@@ -265,10 +265,10 @@ class ContainerLogs:
         if pod is None:
             raise HttpRefusal(404, "no such pod on this node")
         try:
-            listing = await self._observer.found()
+            found = (await self._observer.listing()).of_pod(pod.metadata.uid)
         except RuntimeTrouble as error:
             raise HttpRefusal(503, str(error)) from error
-        return pod, listing.get(pod.metadata.uid, ())
+        return pod, found
 
     async def close(self) -> None:
         """Wait for the end of what sessions have left."""

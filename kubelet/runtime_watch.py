@@ -41,8 +41,9 @@ class RuntimeWatch:
         await pods_synced.wait()
         while True:
             try:
-                found = await self._parts.observer.found()
-                self._workers.adopt_orphans([*found, *await self._with_volumes()])
+                listing = await self._parts.observer.listing()
+                uids = [*listing.found, *listing.silent_pods, *await self._with_volumes()]
+                self._workers.adopt_orphans(uids)
                 self._workers.wake_all()
             except RuntimeDown as error:
                 log.warning("runtime not listed", why=error)

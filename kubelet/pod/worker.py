@@ -118,9 +118,9 @@ class PodWorker:
     async def _round(self) -> float | None:
         """Look, plan and act once; return seconds until the next look, None when all is gone."""
         try:
-            listing = await self._parts.observer.found()
+            found = (await self._parts.observer.listing()).of_pod(self.uid)
             known, clock = self._known, self._parts.env.clock
-            pod, found = known.pod, listing.get(self.uid, ())
+            pod = known.pod
             known.found = found
             self._acts.sandbox = plan.running_sandbox(found)
             streaks = memory.streaks_after(found, known.memory.streaks)

@@ -49,9 +49,10 @@ from kubelet.runtime.driver import (
     unheard,
     unheeded,
 )
+from kubelet.runtime.found.looks import Line, Looks
+from kubelet.runtime.found.witness import Witness
 from kubelet.runtime.groups import remove_groups
 from kubelet.runtime.pulls.docker_pull import PULL_SILENCE_S, Pulls
-from kubelet.runtime.witness import Processes, Witness
 
 CREATE_DEADLINE_S = 30.0
 START_DEADLINE_S = 60.0
@@ -63,7 +64,6 @@ SIZE_DEADLINE_S = 30.0
 LOG_SILENCE_S = 30.0
 # A log is copied where the engine has a disk of its own.
 KEEP_DEADLINE_S = 10.0
-INSPECTIONS_AT_ONCE = 8
 # More gain nothing on a small node, and would only bring each nearer to its deadline.
 STARTS_AT_ONCE = 4
 EVENTS = ["start", "die", "oom", "destroy"]
@@ -95,10 +95,9 @@ class DockerRuntime:
         self._pulls = Pulls(self._api, pull_silence_s)
         self._blocking = env.blocking
         self._witness = Witness(env.clock, env.blocking, proc)
-        self._known: dict[str, tuple[str, Container]] = {}  # id -> the list's state, what it is
+        self._looks = Looks(self._witness, self._inspected)
         # Of which an `oom` event told. Where it comes after the end, the engine's record denies it.
         self._oom_killed: set[str] = set()
-        self._inspections = asyncio.Semaphore(INSPECTIONS_AT_ONCE)
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._about: words.Json = {}
         own = [(proc / "self" / one).read_text() for one in ("status", "oom_score_adj")]
@@ -113,18 +112,13 @@ class DockerRuntime:
         query = {"all": "1", "filters": json.dumps({"label": [words.POD_UID]})}
         with _trouble("RuntimeError"):
             rows = await self._api.call("GET", "/containers/json", query=query)
-            listed = {row["Id"]: row["State"] for row in rows}
+            listed = {row["Id"]: Line(row["State"], row["Labels"][words.POD_UID]) for row in rows}
             await self._names.sweep({one.strip("/") for row in rows for one in row["Names"] or ()})
-            self._known = {key: known for key, known in self._known.items() if key in listed}
-            self._witness.forget_all_but(set(listed))
             self._oom_killed &= set(listed)
-            seen = await self._witness.look(known for _, known in self._known.values())
-            looks = (self._looked_up(key, listed[key], seen) for key in sorted(listed))
-            found = await asyncio.gather(*looks)
-        return [container for container in found if container is not None]
+            return await self._looks.all_of(listed)
 
     async def suspects(self) -> set[str]:
-        known = [container for _, container in self._known.values()]
+        known = self._looks.known
         seen = await self._witness.look(known)
         return {container.pod_uid for container in known if self._witness.misses(container, seen)}
 
@@ -197,8 +191,7 @@ class DockerRuntime:
 
     async def _names_mounted(self, spec: ContainerSpec, sandbox_id: str) -> list[Mount]:
         """Return the mounts that tell a container its sandbox's names, where it has none there."""
-        _, known = self._known.get(sandbox_id, ("", None))
-        sandbox = known or await self._inspected(sandbox_id)
+        sandbox = self._looks.of(sandbox_id) or await self._inspected(sandbox_id)
         if sandbox is None or sandbox.name != SANDBOX:
             return []
         name, is_read_only = words.container_name(sandbox), spec.security.is_root_read_only
@@ -208,9 +201,9 @@ class DockerRuntime:
 
     async def stop(self, container_id: str, grace_s: float) -> None:
         found = await self._inspected(container_id)
-        if found is None or (await self._judged(found)).state is not State.RUNNING:
+        if found is None or (await self._looks.judged(found)).state is not State.RUNNING:
             return
-        self._known.pop(container_id, None)
+        self._looks.forget(container_id)
         is_sandbox = found.name == SANDBOX
         # Docker counts whole seconds; rounded up, nobody gets less than was promised.
         verb, query = ("kill", {"signal": "KILL"}) if is_sandbox else ("stop", _grace(grace_s))
@@ -234,7 +227,7 @@ class DockerRuntime:
                     await self._until_gone(container_id)
                 elif refused.status != 404:
                     raise
-        self._known.pop(container_id, None)
+        self._looks.forget(container_id)
         await self._names.remove(words.name_of(raw))
         with _trouble("RemoveContainerError"):
             await self._remove_groups(await self._pod_cgroup(words.container_from(raw).pod_uid))
@@ -275,7 +268,7 @@ class DockerRuntime:
                 return False  # the container lives on without its engine
             if found is None:
                 return True
-            return (await self._judged(found)).state is not State.RUNNING
+            return (await self._looks.judged(found)).state is not State.RUNNING
 
         reading = LogReading(LocalLog(folder, options), self._blocking, self._clock)
         try:
@@ -331,6 +324,7 @@ class DockerRuntime:
                         raise
 
     async def close(self) -> None:
+        await self._looks.close()
         await self._api.close()
 
     def _heard(self, event: words.Json) -> str:
@@ -338,27 +332,9 @@ class DockerRuntime:
         actor = event["Actor"]
         if event["Action"] == "oom":
             self._oom_killed.add(actor["ID"])
-            self._known.pop(actor["ID"], None)
+            self._looks.forget(actor["ID"])
         uid: str = actor["Attributes"][words.POD_UID]
         return uid
-
-    async def _looked_up(self, container_id: str, listed: str, seen: Processes) -> Container | None:
-        """Return what stands behind a line of the list, asking only where that may be news."""
-        state, known = self._known.get(container_id, ("", None))
-        if known is not None and state == listed and not self._witness.misses(known, seen):
-            return known
-        async with self._inspections:
-            found = await self._inspected(container_id)
-        if found is None:  # removed since the list was made
-            return None
-        # A container that was never started may still fail to, which the list does not show.
-        if found.state.value == listed != State.CREATED.value:
-            self._known[container_id] = listed, found
-        return await self._judged(found)
-
-    async def _judged(self, found: Container) -> Container:
-        """Return the container as it is, whatever the engine calls it."""
-        return self._witness.verdict(found, await self._witness.look([found]))
 
     async def _inspected(self, reference: str) -> Container | None:
         raw = await self._raw(reference)
@@ -418,7 +394,7 @@ class DockerRuntime:
         raw = await self._raw(name)
         if raw is None or not words.is_ours(raw):
             raise refused
-        found = await self._judged(words.container_from(raw))
+        found = await self._looks.judged(words.container_from(raw))
         if words.is_usable(raw, found.state, spec, body):
             log.info("container adopted", container=name, id=found.id, state=found.state.value)
             return found
@@ -440,7 +416,7 @@ class DockerRuntime:
             raise RuntimeTrouble("RunContainerError", "it was removed while it started")
         if found.state is State.RUNNING:
             # The next list need not ask again.
-            self._known[found.id] = found.state.value, found
+            self._looks.remember(found)
         return found
 
     async def _unless_over(

@@ -15,6 +15,8 @@ from cubernetes.host.web.duplex import Duplex
 
 SANDBOX = "POD"  # the container name of a sandbox; no user container can have it: upper case
 
+SILENT_TOLD_MAX = 3
+
 PRIVATE = "rprivate"  # a mount that sees no later ones
 
 
@@ -34,6 +36,18 @@ class RuntimeDown(RuntimeTrouble):
 
     def __init__(self, message: str) -> None:
         super().__init__("RuntimeDown", message)
+
+
+class PartlySilent(RuntimeDown):
+    """The runtime answers, and did not tell of the containers of some pods.
+
+    found: all others. why: what is known of the reason, by the uids of those pods.
+    """
+
+    def __init__(self, found: "Sequence[Container]", why: Mapping[str, str]) -> None:
+        told = "; ".join(f"pod {uid}: {why[uid]}" for uid in sorted(why)[:SILENT_TOLD_MAX])
+        super().__init__(f"nothing is known of containers of {len(why)} pods: {told}")
+        self.found, self.why = found, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +305,12 @@ class RuntimeDriver(Protocol):
     async def version(self) -> RuntimeVersion: ...
 
     async def containers(self) -> Sequence[Container]:
-        """Return every container that the kubelet made, stopped ones and sandboxes included."""
+        """Return every container that the kubelet made, stopped ones and sandboxes included.
+
+        Raises:
+            PartlySilent: it did not tell of some in time; the error has the others.
+            RuntimeDown: it is away.
+        """
         ...
 
     async def suspects(self) -> set[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kubelet.runtime.driver import Container, State
-from kubelet.runtime.witness import CONFIRM_S, Witness
+from kubelet.runtime.found.witness import CONFIRM_S, Witness
 from tests.clocks import START, SteppedClock
 from tests.simulation.clock import AtOnce
 
