@@ -31,6 +31,7 @@ def main() -> None:
     told = json.load(sys.stdin)
     answers = os.dup(1)
     os.dup2(2, 1)
+    worker.print_at_once()
     folder = tempfile.mkdtemp(prefix="function-")
     try:
         head, body = answer_to(told, Path(folder))

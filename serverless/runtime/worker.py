@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import io
 import json
 import os
 import signal
@@ -64,7 +65,17 @@ def become_worker(connection: socket.socket, pipe: int) -> None:
     os.dup2(pipe, 1)
     os.dup2(pipe, 2)
     os.close(pipe)
+    print_at_once()
     connection.setblocking(True)
+
+
+def print_at_once() -> None:
+    """Write each line when it is printed: a function that ends hard loses none, and all keep order.
+
+    A pipe would otherwise get them in blocks.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def lead_group(number: int) -> None:

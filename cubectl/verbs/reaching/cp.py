@@ -229,27 +229,28 @@ class Member(tarfile.TarInfo):
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         """Raises: ReadError. HeaderError: here is the archive's end."""
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.EmptyHeaderError, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"tar contents corrupted: {error}") from error
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Take in what comes behind this header: the library calls it for each, notes included.
+
+        Raises: ReadError.
+        """
         assert isinstance(archive, Archive)  # noqa: S101  nothing else is opened with this class
+        if self.size < 0 or (self.type in NOTES and self.size > NOTE_BYTES_MAX):
+            raise tarfile.ReadError(f"tar contents corrupted: a header of {self.size} bytes")
         if archive.headers_begun > NOTES_MAX:
             raise tarfile.ReadError(f"tar contents corrupted: over {NOTES_MAX} notes of one member")
         archive.headers_begun += 1
         try:
-            return super().fromtarfile(archive)
+            return super()._proc_member(archive)  # type: ignore[no-any-return,misc]
         finally:
             archive.headers_begun -= 1
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Raises: ReadError. HeaderError: here is the archive's end."""
-        try:
-            member = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if not any(buf):
-                raise
-            raise tarfile.ReadError(f"tar contents corrupted: {error}") from error
-        if member.size < 0 or (member.type in NOTES and member.size > NOTE_BYTES_MAX):
-            raise tarfile.ReadError(f"tar contents corrupted: a header of {member.size} bytes")
-        return member
 
 
 class Sent(tarfile.TarFile):

@@ -1,5 +1,6 @@
 """As whom containers run and what they may do, as the kernel says of a real engine's processes."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,10 @@ OWN = next(
 )
 IS_WHOLE = int(OWN, 16) == (1 << LAST + 1) - 1
 
+# What a container is called before it runs its own program.
+RUNC = "runc"
+DEADLINE_S = 20.0
+
 
 async def started(
     docker: DockerWorld, driver: DockerRuntime, name: str, security: Security
@@ -31,10 +36,18 @@ async def started(
     return await driver.start_container(spec, sandbox.id)
 
 
-def status_of(one: Container) -> dict[str, str]:
-    """Return what the kernel says of a container's first process."""
-    lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+async def status_of(one: Container) -> dict[str, str]:
+    """Return what the kernel says of a container's first process, once it is the container's own.
+
+    The engine calls it started a moment before it is: until then it is runc's, with runc's might.
+    """
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
+            told = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+            if not told["Name"].startswith(RUNC):
+                return told
+            await asyncio.sleep(0.01)
 
 
 def has(status: dict[str, str], capability: int, of: str = "CapBnd") -> bool:
@@ -45,14 +58,14 @@ async def test_a_container_runs_as_whom_its_pod_says(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:
     security = Security(user="1000:3000", groups=(4000, 2000))
-    found = status_of(await started(docker, driver, "main", security))
+    found = await status_of(await started(docker, driver, "main", security))
     assert found["Uid"].split() == ["1000"] * 4
     assert found["Gid"].split() == ["3000"] * 4
     assert {"2000", "4000"} <= set(found["Groups"].split())
     # Nothing of root's might is left to a user that is not root.
     assert int(found["CapEff"], 16) == 0
 
-    root = status_of(await started(docker, driver, "root", Security()))
+    root = await status_of(await started(docker, driver, "root", Security()))
     assert root["Uid"].split()[0] == "0"
     assert await driver.image_user(docker.image("forever")) == ""
     with pytest.raises(RuntimeTrouble, match="is not on this node"):
@@ -62,18 +75,18 @@ async def test_a_container_runs_as_whom_its_pod_says(
 async def test_rights_are_what_the_kernel_says_of_the_process(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:
-    plain = status_of(await started(docker, driver, "plain", Security()))
+    plain = await status_of(await started(docker, driver, "plain", Security()))
     assert (plain["NoNewPrivs"], plain["Seccomp"]) == ("1", "2")
     assert has(plain, CHOWN)
     assert not has(plain, NET_RAW)
     assert not has(plain, NET_ADMIN)
 
     none = Security(capabilities_dropped=("ALL",), capabilities_added=("NET_ADMIN",))
-    bare = status_of(await started(docker, driver, "bare", none))
+    bare = await status_of(await started(docker, driver, "bare", none))
     assert int(bare["CapBnd"], 16) == 1 << NET_ADMIN
 
     free = Security(may_gain=True, is_unconfined=True, capabilities_added=("NET_RAW",))
-    found = status_of(await started(docker, driver, "free", free))
+    found = await status_of(await started(docker, driver, "free", free))
     assert (found["NoNewPrivs"], found["Seccomp"]) == ("0", "0")
     assert has(found, NET_RAW)
 
@@ -88,7 +101,7 @@ async def test_a_privileged_container_may_what_root_of_the_node_may(
     docker: DockerWorld, driver: DockerRuntime
 ) -> None:
     mighty = Security(is_privileged=True, may_gain=True)
-    found = status_of(await started(docker, driver, "mighty", mighty))
+    found = await status_of(await started(docker, driver, "mighty", mighty))
     assert has(found, NET_ADMIN)
     assert has(found, NET_RAW)
     assert found["Seccomp"] == "0"
@@ -122,6 +135,6 @@ async def test_a_profile_of_our_own_refuses_the_calls_that_it_names(
     refused = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}
     profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refused]})
     one = await started(docker, driver, "own", Security(seccomp=profile))
-    assert status_of(one)["Seccomp"] == "2"
+    assert (await status_of(one))["Seccomp"] == "2"
     assert await exit_code(driver, one, "mkdir /new") != 0
     assert await exit_code(driver, one, ": > /new") == 0

@@ -225,7 +225,7 @@ async def test_a_client_that_answers_no_ping_is_told_how_its_command_ended(
             autoping=False,
         ) as socket,
     ):
-        frames = []
+        frames: list[channels.Frame] = []
         while not frames or frames[-1].channel is not Channel.ERROR:
             kind, content = await received(socket)
             if kind is aiohttp.WSMsgType.BINARY:
