@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.nginx.exchange import Answer, NoAnswer, exchange, sentence_in
+from cubernetes.host.exchange import Answer, NoAnswer, exchange
 from gateway.nginx.process import ConfigurationRefused, NginxTrouble
 from gateway.nginx.text import REQUEST_LOG
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, TLS
@@ -142,6 +142,14 @@ class ContainerNginx:
             return await exchange(self._docker, f"{method} {path}", body, deadline_s=deadline_s)
         except NoAnswer as error:
             raise NginxTrouble(f"Docker: {error}") from error
+
+
+def sentence_in(answer: Answer) -> str:
+    """Return the sentence of a refusal of Docker's."""
+    try:
+        return str(json.loads(answer.body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.body.decode(errors="replace").strip()[:500] or f"HTTP {answer.code}"
 
 
 def layers_in(archive: Path) -> tuple[str, ...]:

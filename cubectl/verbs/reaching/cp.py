@@ -26,6 +26,7 @@ PIECE_BYTES = 256 * 1024
 PIPE_BYTES = 1024 * 1024
 NOTE_BYTES_MAX = 1024 * 1024
 NOTES_MAX = 8  # of one member; a tar writes three at most
+ENDS = ("EmptyHeaderError", "EOFHeaderError")  # of the archive
 NOTES = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
@@ -231,9 +232,9 @@ class Member(tarfile.TarInfo):
         """Raises: ReadError. HeaderError: here is the archive's end."""
         try:
             return super().fromtarfile(archive)
-        except (tarfile.EmptyHeaderError, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
-            raise
         except tarfile.HeaderError as error:
+            if type(error).__name__ in ENDS:  # they are not among the library's public names
+                raise
             raise tarfile.ReadError(f"tar contents corrupted: {error}") from error
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
@@ -248,7 +249,7 @@ class Member(tarfile.TarInfo):
             raise tarfile.ReadError(f"tar contents corrupted: over {NOTES_MAX} notes of one member")
         archive.headers_begun += 1
         try:
-            return super()._proc_member(archive)  # type: ignore[no-any-return,misc]
+            return super()._proc_member(archive)  # type: ignore[no-any-return,misc]  # has no types
         finally:
             archive.headers_begun -= 1
 

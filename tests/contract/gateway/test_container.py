@@ -11,9 +11,9 @@ import pytest
 
 from cubernetes.client.connect import ClientSettings
 from cubernetes.host.env import Env
+from cubernetes.host.exchange import NoAnswer, exchange
 from gateway.nginx.container import ContainerNginx, layers_in
 from gateway.nginx.driver import Driver
-from gateway.nginx.exchange import NoAnswer, exchange
 from gateway.nginx.requestlog import RequestLog
 from gateway.nginx.text import Facts, configuration_for
 from gateway.nginx.tree import Tree

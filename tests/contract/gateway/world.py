@@ -25,8 +25,8 @@ from cubernetes.api.cubernetes.dns import Dns
 from cubernetes.api.networking.ingress import Ingress
 from cubernetes.api.roads import roads_of
 from cubernetes.host.env import Env
+from cubernetes.host.exchange import NoAnswer, exchange
 from gateway.nginx.driver import Driver
-from gateway.nginx.exchange import NoAnswer, exchange
 from gateway.nginx.process import ConfigurationRefused
 from gateway.nginx.text import REQUEST_LOG, Configuration, Facts, configuration_for
 from gateway.nginx.tree import CONFIGURATION, CURRENT, FILE, Tree
