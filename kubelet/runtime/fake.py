@@ -26,6 +26,7 @@ from kubelet.runtime.driver import (
     LogOptions,
     Made,
     Mount,
+    PartlySilent,
     RuntimeDown,
     RuntimeTrouble,
     RuntimeVersion,
@@ -119,6 +120,7 @@ class FakeMachine:
         self.image_users: dict[str, str] = {}  # as whom their programs run; else as root
         self.is_down = False  # calls fail at once; containers live on
         self.is_hung = False  # calls take until their deadline, then fail
+        self.silent_on: set[str] = set()  # ids of containers that no list can tell of
         self.exec_error = ""  # why no command can be started in a container
         self.lost_reply_count = 0  # so many of the next calls take effect and still fail
         self.layer_bytes: dict[str, int] = {}  # what containers of a name have written to disk
@@ -161,11 +163,7 @@ class FakeMachine:
             sandbox_id=sandbox_id,
             held=spec.held if isinstance(spec, ContainerSpec) else "",
         )
-        life = self.lives[container.id] = _Life(
-            container,
-            self.behaviour(spec.image),
-            spec,
-        )
+        life = self.lives[container.id] = _Life(container, self.behaviour(spec.image), spec)
         if isinstance(spec, ContainerSpec):
             life.env, life.mounts = dict(spec.env), spec.mounts
             life.has_stdin, life.is_stdin_once = spec.has_stdin, spec.is_stdin_once
@@ -289,7 +287,11 @@ class FakeRuntime:
 
     async def containers(self) -> Sequence[Container]:
         await self._asked()
-        return [life.container for _, life in sorted(self._machine.lives.items())]
+        found = [life.container for _, life in sorted(self._machine.lives.items())]
+        lost = self._machine.silent_on
+        if why := {one.pod_uid: "the fake does not tell" for one in found if one.id in lost}:
+            raise PartlySilent([one for one in found if one.id not in lost], why)
+        return found
 
     async def suspects(self) -> set[str]:
         return set()

@@ -22,6 +22,8 @@ from kubelet.runtime.found.witness import Processes, Witness
 ASKED_AT_ONCE = 8
 # So long a list waits for what an engine that is busy says of one container.
 LOOK_S = 3.0
+# So often within that time a turn is free again, also where all that have one hang.
+TURNS_PER_LOOK = 3
 
 
 class Line(NamedTuple):
@@ -129,14 +131,24 @@ class Looks:
         state, known = self._known.get(container_id, ("", None))
         if known is not None and state == listed and not self._witness.misses(known, seen):
             return known
-        async with self._turns:
-            found = await self._inspected(container_id)
+        found = await self._in_turn(container_id)
         if found is None:  # removed since the list was made
             return None
         # A container that was never started may still fail to, which the list does not show.
         if found.state.value == listed != State.CREATED.value:
             self._known[container_id] = listed, found
         return await self.judged(found)
+
+    async def _in_turn(self, container_id: str) -> Container | None:
+        """Inspect one; where that takes long it goes on beside the turns, and takes nobody's."""
+        async with self._turns:
+            asking = asyncio.ensure_future(self._inspected(container_id))
+            try:
+                await asyncio.wait([asking], timeout=self._look_s / TURNS_PER_LOOK)
+            except BaseException:
+                await _ended([asking])
+                raise
+        return await asking
 
     async def judged(self, found: Container) -> Container:
         """Return the container as it is, whatever the engine calls it."""

@@ -1,11 +1,12 @@
 """What is made beside what starts: nothing of it runs early, and who comes later finds it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from kubelet.runtime.driver import RuntimeDriver, RuntimeTrouble, State
-from tests.contract.runtime.worlds import World, a_container, a_sandbox, the
+from kubelet.runtime.driver import SANDBOX, PartlySilent, RuntimeDriver, RuntimeTrouble, State
+from tests.contract.runtime.worlds import World, a_container, a_running, a_sandbox, the, until
 
 
 @pytest.fixture
@@ -97,3 +98,29 @@ async def test_a_made_container_that_somebody_removed_is_told_and_made_by_the_ne
         await driver.start_container(spec, sandbox.id, made_id)
     assert told.value.reason == "RunContainerError"
     assert (await driver.start_container(spec, sandbox.id)).state is State.RUNNING
+
+
+async def test_a_container_that_the_runtime_is_silent_on_hides_no_other_pods(
+    world: World, driver: RuntimeDriver
+) -> None:
+    main, other = await a_running(world, driver), await driver.start_sandbox(a_sandbox("other"))
+    later = world.driver()
+    try:
+        async with world.silent_on(main), asyncio.timeout(8):
+            for _ in range(2):  # the second list waits for nothing
+                with pytest.raises(PartlySilent) as raised:
+                    await later.containers()
+                assert [*raised.value.why] == [main.pod_uid]
+                found = {(one.pod_uid, one.name): one for one in raised.value.found}
+                assert found.keys() == {(main.pod_uid, SANDBOX), ("other", SANDBOX)}
+                assert found["other", SANDBOX] == other
+
+        async def is_told() -> bool | None:
+            try:
+                return (await the(later, main.id) == main) or None
+            except PartlySilent:  # what was asked meanwhile has not come back yet
+                return None
+
+        assert await until(is_told)
+    finally:
+        await later.close()

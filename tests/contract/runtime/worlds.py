@@ -5,8 +5,9 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from cubernetes.host.env import Env
@@ -84,6 +85,10 @@ class World(Protocol):
         """Kill the container's process behind the runtime's back."""
         ...
 
+    def silent_on(self, container: Container) -> AbstractAsyncContextManager[None]:
+        """Have the runtime not tell what the container does."""
+        ...
+
     def run_command(self, container: Container, command: Sequence[str]) -> None:
         """Begin a command in the container, as an administrator does: by no driver."""
         ...
@@ -115,6 +120,12 @@ class FakeWorld:
     def kill(self, container: Container) -> None:
         self.machine.end(container.id, 137)
 
+    @asynccontextmanager
+    async def silent_on(self, container: Container) -> AsyncIterator[None]:
+        self.machine.silent_on.add(container.id)
+        yield
+        self.machine.silent_on.remove(container.id)
+
     def run_command(self, container: Container, command: Sequence[str]) -> None:
         self.machine.execute(self.machine.lives[container.id], ExecSpec(command))
 
@@ -142,6 +153,29 @@ class DockerWorld:
 
     def kill(self, container: Container) -> None:
         os.kill(container.pid, signal.SIGKILL)
+
+    @asynccontextmanager
+    async def silent_on(self, container: Container) -> AsyncIterator[None]:
+        """Stop its shim while the engine wants something of it: it holds the container's lock."""
+        stat = Path(f"/proc/{container.pid}/stat").read_text()
+        shim = int(stat.rpartition(")")[2].split()[1])
+        os.kill(shim, signal.SIGSTOP)
+        path = f"/containers/{container.id}"
+        pausing = asyncio.create_task(
+            asyncio.to_thread(self.engine.request, "POST", f"{path}/pause")
+        )
+        try:
+            await until(lambda: self._holds_back(path))
+            yield
+        finally:
+            os.kill(shim, signal.SIGCONT)
+            await pausing
+            self.engine.request("POST", f"{path}/unpause")
+
+    async def _holds_back(self, path: str) -> bool | None:
+        asked = asyncio.to_thread(self.engine.request, "GET", f"{path}/json")
+        done, _ = await asyncio.wait([asyncio.ensure_future(asked)], timeout=0.5)
+        return None if done else True
 
     def run_command(self, container: Container, command: Sequence[str]) -> None:
         path, body = f"/containers/{container.id}/exec", json.dumps({"Cmd": list(command)})

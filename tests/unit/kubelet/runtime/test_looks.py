@@ -16,7 +16,7 @@ from kubelet.runtime.driver import (
     RuntimeTrouble,
     State,
 )
-from kubelet.runtime.found.looks import Line, Looks
+from kubelet.runtime.found.looks import ASKED_AT_ONCE, Line, Looks
 from kubelet.runtime.found.witness import Witness
 from tests.clocks import SteppedClock
 from tests.simulation.clock import AtOnce
@@ -139,6 +139,19 @@ async def test_what_has_answered_late_is_known_to_the_next_list(
     told = [([one.id for one in each.found], list(each.why)) for each in partly]
     assert told == [(["a", "c"], ["pod-b"])] * len(partly)
     assert [(one.id, one.exit_code) for one in found] == [("a", 0), ("b", 7), ("c", 0)]
+
+
+async def test_many_that_hang_take_no_turn_from_one_that_is_told_of(
+    engine: Engine, looks: Looks
+) -> None:
+    hanging = [f"hangs-{index}" for index in range(ASKED_AT_ONCE)]
+    engine.hanging = {name: asyncio.Event() for name in hanging}
+    listed = {name: Line(EXITED, f"pod-{name}") for name in (*hanging, "well")}
+    error = await refused(looks.all_of(listed))
+
+    assert [one.id for one in error.found] == ["well"]
+    assert sorted(error.why) == [f"pod-{name}" for name in hanging]
+    assert sorted(engine.asked) == sorted(listed)
 
 
 @pytest.mark.parametrize(
